@@ -1,0 +1,35 @@
+"""Cluster-free comparison of two conditions in single-cell data."""
+
+from kompot import anndata, datasets
+from kompot._version import __version__
+from kompot.anndata import de
+from kompot.differential import DifferentialExpression, ExpressionModel
+from kompot.gp.function_estimator import FunctionEstimator
+from kompot.gp.predictor import Predictor
+from kompot.settings import (
+    DAThresholdSettings,
+    FDRSettings,
+    FilterSettings,
+    GPSettings,
+    ModelSettings,
+    OutputSettings,
+    StorageSettings,
+)
+
+__all__ = [
+    "DAThresholdSettings",
+    "DifferentialExpression",
+    "ExpressionModel",
+    "FDRSettings",
+    "FilterSettings",
+    "FunctionEstimator",
+    "GPSettings",
+    "ModelSettings",
+    "OutputSettings",
+    "Predictor",
+    "StorageSettings",
+    "__version__",
+    "anndata",
+    "datasets",
+    "de",
+]

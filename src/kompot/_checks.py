@@ -1,0 +1,148 @@
+"""Checks of single arguments, each with an error that says what was needed, what came and what to do.
+
+Higher layers call these once, in the public function or in the settings; inner functions trust their input.
+"""
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from kompot._typing import Float64
+
+
+def show(value: object, limit: int = 60) -> str:
+    """`value` as short text for a message, arrays by shape and type."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    text = f"{value!r} ({type(value).__name__})"
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def real_number(name: str, value: object) -> float:
+    """`value` as a float; booleans, text, None and NaN are refused."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, came {show(value)}.")
+    if math.isnan(value):
+        raise ValueError(f"{name} must be a number, came NaN.")
+    return float(value)
+
+
+def positive_float(name: str, value: object) -> float:
+    """`value` as a finite float above 0."""
+    number = real_number(name, value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name} must be positive and finite, came {value!r}.")
+    return number
+
+
+def non_negative_float(name: str, value: object) -> float:
+    """`value` as a float of at least 0 (infinity allowed)."""
+    number = real_number(name, value)
+    if number < 0:
+        raise ValueError(f"{name} must not be negative, came {value!r}.")
+    return number
+
+
+def fraction(name: str, value: object) -> float:
+    """`value` as a float in (0, 1]."""
+    number = real_number(name, value)
+    if not 0 < number <= 1:
+        raise ValueError(f"{name} must lie in (0, 1], came {value!r}.")
+    return number
+
+
+def percentage(name: str, value: object) -> float:
+    """`value` as a float in (0, 100]."""
+    number = real_number(name, value)
+    if not 0 < number <= 100:
+        raise ValueError(f"{name} must lie in (0, 100], came {value!r}.")
+    return number
+
+
+def integer(name: str, value: object) -> int:
+    """`value` as an int; booleans and floats are refused."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, came {show(value)}.")
+    return int(value)
+
+
+def non_negative_int(name: str, value: object) -> int:
+    """`value` as an int of at least 0."""
+    number = integer(name, value)
+    if number < 0:
+        raise ValueError(f"{name} must not be negative, came {value!r}.")
+    return number
+
+
+def boolean(name: str, value: object) -> bool:
+    """`value` as a bool; 0, 1 and text are refused, because they are more often a slip than a wish."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, came {show(value)}.")
+    return bool(value)
+
+
+def text(name: str, value: object) -> str:
+    """`value` if it is a string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be text, came {show(value)}.")
+    return value
+
+
+def listed(values: Iterable[object], limit: int = 10) -> str:
+    """The first values for a message, and how many more there are."""
+    items = [str(value) for value in values]
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return (", ".join(items[:limit]) or "(none)") + more
+
+
+def nearest(name: object, candidates: Iterable[object]) -> str:
+    """' Did you mean ...?' where one of the candidates looks like `name`, else nothing."""
+    by_text = {str(candidate): candidate for candidate in candidates}
+    matches = difflib.get_close_matches(str(name), list(by_text), n=1, cutoff=0.6)
+    if not matches:
+        lowered = {key.lower(): key for key in by_text}
+        matches = [lowered[key] for key in difflib.get_close_matches(str(name).lower(), list(lowered), n=1)]
+    return f" Did you mean {by_text[matches[0]]!r}?" if matches else ""
+
+
+def known_names(given: Iterable[str], known: Sequence[str], owner: str) -> None:
+    """Raise a TypeError that lists the known names if one of the given is not among them."""
+    for name in given:
+        if name not in known:
+            raise TypeError(f"{owner} has no parameter {name!r}.{nearest(name, known)} Known: {', '.join(known)}.")
+
+
+def coordinates(name: str, value: Any, n_dims: int | None = None) -> Float64:
+    """`value` as a finite float64 matrix (points x dimensions), of the given width if one is asked for."""
+    X = numeric_array(name, value).astype(np.float64, copy=False)
+    if X.ndim != 2:
+        raise ValueError(f"{name} must be a matrix (points x dimensions), came shape {X.shape}.")
+    if n_dims is not None and X.shape[1] != n_dims:
+        raise ValueError(
+            f"{name} must have one column per dimension of the cell states: needed {n_dims}, came {X.shape[1]}."
+        )
+    bad = ~np.isfinite(X).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            f"{name} has NaN or infinite values in {bad.sum()} of {len(X)} rows (first row: "
+            f"{int(np.flatnonzero(bad)[0])}). Remove those rows or compute the coordinates again."
+        )
+    return X
+
+
+def is_sparse(value: object) -> bool:
+    """Whether a matrix is a SciPy sparse matrix or array held in memory."""
+    return sparse.issparse(value)
+
+
+def numeric_array(name: str, value: Any) -> np.ndarray[Any, Any]:
+    """`value` as an array of real numbers; object, text and complex types are refused."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, came dtype {array.dtype}. Convert it to float first.")
+    return array

@@ -1,0 +1,142 @@
+"""`kompot.de`: differential expression between two conditions of an AnnData object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from anndata import AnnData
+
+from kompot.anndata.compute import DEOutcome, compute
+from kompot.anndata.history import storage_key, with_run
+from kompot.anndata.record import check_overwrite, de_record
+from kompot.anndata.request import DERequest, build_request, refuse_unfinished, settings_of
+from kompot.anndata.results import field_changes, gene_table, landmark_entry, result_dict
+from kompot.anndata.store import Change, commit
+from kompot.settings import (
+    FDRSettings,
+    FilterSettings,
+    GPSettings,
+    ModelSettings,
+    OutputSettings,
+    StorageSettings,
+)
+
+
+def de(
+    adata: AnnData,
+    groupby: str,
+    condition1: Any,
+    condition2: Any,
+    obsm_key: str = "DM_EigenVectors",
+    layer: str | None = None,
+    genes: Sequence[str] | None = None,
+    sample_col: str | None = None,
+    gp: GPSettings | None = None,
+    fdr: FDRSettings | None = None,
+    filter: FilterSettings | None = None,  # noqa: A002  the name users were promised
+    storage: StorageSettings | None = None,
+    output: OutputSettings | None = None,
+    model: ModelSettings | None = None,
+    dry_run: bool = False,
+    **function_kwargs: Any,
+) -> Any:
+    """Differential expression between two conditions, over the landscape of cell states.
+
+    For every gene: the Mahalanobis distance of its fold change under Gaussian-process posteriors, the mean log fold
+    change and the local false discovery rate; for every cell and gene: smoothed expression and fold change. With
+    coefficients `z_c` and posterior precisions `B_c` of condition c on shared features phi,
+
+        fold change at x:  phi(x)·(z_2 - z_1)
+        D² = dzᵀ (B_1⁻¹ + B_2⁻¹)⁻¹ dz,    dz = z_2 - z_1      (Mahalanobis 1936, *Proc. Natl. Inst. Sci. India* 2, 49)
+
+    where `B_c = I + Phi_cᵀ Phi_c / sigma²` (Rasmussen and Williams 2006, equation 2.8). D is called *distance* below.
+
+    Parameters
+    ----------
+    adata
+        Cells of both conditions, n_cells x n_genes, log-normalised; in memory, backed or lazy.
+    groupby
+        Column of `adata.obs` with the condition of each cell.
+    condition1, condition2
+        Labels of the two conditions (text, categories, booleans or numbers). Fold changes are of 2 over 1.
+    obsm_key
+        Coordinates of the cell states in `adata.obsm`, n_cells x n_dims.
+    layer
+        Layer with expression; None for `adata.X`.
+    genes
+        Genes to analyse; None for all.
+    sample_col
+        Column with biological replicates. Not supported yet.
+    gp, fdr, filter, storage, output, model
+        Settings objects; None for all defaults.
+    dry_run
+        Estimate resources instead of running. Not supported yet.
+    **function_kwargs
+        Further parameters of `kompot.FunctionEstimator`, for example `cov_func` or `mu`.
+
+    Returns
+    -------
+    None, dict, AnnData or tuple
+        None by default: results are in `adata`. A dictionary (`model`, `table`, `landmarks`, `field_names`,
+        `fdr_summary`, `null`) with `return_full_results` or `return_null_data`, and with `inplace=False`; a new
+        AnnData object with `copy`; the tuple of both with `copy` and `return_full_results`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For input that cannot be analysed, before any computation. `adata` is only changed after everything has been
+        computed.
+    NotImplementedError
+        For parts of the interface that this version does not compute.
+
+    Notes
+    -----
+    Writes, with K the result key ("kompot_de"), A and B the conditions: `var[K_A_to_B_mahalanobis]` (no unit),
+    `var[K_A_to_B_mean_lfc]`, `var[K_A_to_B_mahalanobis_local_fdr]` and `var[K_A_to_B_is_de]`; `layers[K_A_smoothed]`,
+    `layers[K_B_smoothed]` and `layers[K_A_to_B_fold_change]` (units of expression, float32); `obs[K_A_std]` and
+    `obs[K_B_std]` (units of expression); the record of the run in `uns["kompot_de"]`.
+
+    Examples
+    --------
+    >>> import kompot
+    >>> adata = kompot.datasets.simulate(n_cells=300, n_genes=60, seed=1)
+    >>> kompot.de(adata, "condition", "Young", "Old", fdr=kompot.FDRSettings(null_genes=50))
+    >>> bool((adata.var["kompot_de_Young_to_Old_mahalanobis"] > 0).all())
+    True
+    """
+    settings = settings_of(gp=gp, fdr=fdr, filter=filter, storage=storage, output=output, model=model)
+    refuse_unfinished(settings, sample_col=sample_col, dry_run=dry_run)
+    request = build_request(adata, groupby, (condition1, condition2), obsm_key, layer, genes, settings, function_kwargs)
+    writes = settings.output.inplace or settings.output.copy
+    if writes:
+        check_overwrite(adata, request)
+    outcome = compute(request, layers=writes and settings.storage.store_layers)
+    table = gene_table(request, outcome)
+    target = adata.copy() if settings.output.copy else adata
+    if writes:
+        commit(target, changes_of(target, request, outcome, table))
+    return _returned(target, request, outcome, table)
+
+
+def changes_of(adata: AnnData, request: DERequest, outcome: DEOutcome, table: pd.DataFrame) -> list[Change]:
+    """Everything a run writes: fields, landmarks and its record."""
+    type_key, result_key = storage_key("de"), request.result_key
+    entries = {type_key: with_run(adata, "de", de_record(request, outcome))}
+    base = entries.get(result_key, dict(adata.uns.get(result_key, {})))
+    entries[result_key] = {**base, **landmark_entry(request, outcome)}
+    return [
+        *field_changes(request, outcome, table),
+        *(Change("uns", key, value) for key, value in entries.items()),
+    ]
+
+
+def _returned(target: AnnData, request: DERequest, outcome: DEOutcome, table: pd.DataFrame) -> Any:
+    output = request.settings.output
+    wants_dict = output.return_full_results or output.return_null_data
+    if output.copy:
+        return (result_dict(request, outcome, table), target) if wants_dict else target
+    if wants_dict or not output.inplace:
+        return result_dict(request, outcome, table)
+    return None

@@ -1,0 +1,338 @@
+"""From an AnnData object to checked arrays. Nothing is changed and nothing expensive is computed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from kompot import _checks as check
+from kompot._typing import Bools, Float64, Ints, Matrix
+from kompot.anndata.fields import clean_label
+from kompot.gp.rows import RowSource, has_invalid, invalid_columns, row_source
+
+_DIFFUSION_KEY = "DM_EigenVectors"
+
+
+def cell_states(adata: AnnData, obsm_key: str) -> Float64:
+    """Coordinates of all cells.
+
+    Parameters
+    ----------
+    adata
+        The object.
+    obsm_key
+        Key in `adata.obsm`.
+
+    Returns
+    -------
+    Float64
+        n_cells x n_dims, finite.
+    """
+    if obsm_key not in adata.obsm:
+        raise ValueError(_missing_embedding(adata, obsm_key))
+    value = adata.obsm[obsm_key]
+    if check.is_sparse(value):
+        value = value.toarray()
+    if isinstance(value, pd.DataFrame):
+        value = value.to_numpy()
+    if hasattr(value, "compute"):
+        value = value.compute()
+    return check.coordinates(f"adata.obsm[{obsm_key!r}]", value)
+
+
+def _missing_embedding(adata: AnnData, obsm_key: str) -> str:
+    keys = list(adata.obsm.keys())
+    message = (
+        f"adata.obsm has no {obsm_key!r}, the coordinates of the cell states.{check.nearest(obsm_key, keys)} "
+        f"There is: {check.listed(keys)}."
+    )
+    if obsm_key == _DIFFUSION_KEY:
+        message += (
+            " Diffusion components can be computed with palantir.utils.run_diffusion_maps(adata) or scanpy.tl.diffmap "
+            "(stored as 'X_diffmap'); or pass another embedding, for example obsm_key='X_pca'."
+        )
+    return message
+
+
+def label_column(adata: AnnData, column: str, argument: str) -> pd.Series[Any]:
+    """A column of `adata.obs` by name."""
+    if column not in adata.obs.columns:
+        raise ValueError(
+            f"{argument}={column!r} is not a column of adata.obs.{check.nearest(column, adata.obs.columns)} "
+            f"There is: {check.listed(adata.obs.columns)}."
+        )
+    if list(adata.obs.columns).count(column) > 1:
+        raise ValueError(f"adata.obs has more than one column named {column!r}; rename them.")
+    series: pd.Series[Any] = adata.obs[column]
+    return series
+
+
+def plain_label(label: Any) -> Any:
+    """A condition label as a plain Python value."""
+    return label.item() if isinstance(label, np.generic) else label
+
+
+def cells_with(labels: pd.Series[Any], label: Any, argument: str) -> Bools:
+    """Which cells carry a label; an error lists the labels there are.
+
+    Parameters
+    ----------
+    labels
+        Column of condition labels: text, categories, booleans or numbers; may have missing values.
+    label
+        The one wanted, of the column's type.
+    argument
+        Name of the argument, for the message.
+
+    Returns
+    -------
+    Bools
+        n_cells, at least one True.
+    """
+    present = [plain_label(value) for value in pd.unique(labels.dropna())]
+    # 1 == True in Python, but a condition named True is not the condition named 1.
+    same = [value for value in present if value == label and isinstance(value, bool) == isinstance(label, bool)]
+    if not same:
+        by_text = [value for value in present if str(value) == str(label)]
+        hint = (
+            f" The column holds {by_text[0]!r} ({type(by_text[0]).__name__}): pass it as that type."
+            if by_text
+            else check.nearest(label, present)
+        )
+        raise ValueError(
+            f"{argument}={label!r} does not occur in adata.obs[{labels.name!r}].{hint} "
+            f"There is: {check.listed(sorted(map(repr, present)))}."
+        )
+    return np.asarray(labels.eq(same[0]).fillna(False), dtype=np.bool_)
+
+
+def condition_codes(adata: AnnData, groupby: str, condition1: Any, condition2: Any) -> Ints:
+    """Condition of each cell.
+
+    Parameters
+    ----------
+    adata
+        The object.
+    groupby
+        Column of `adata.obs`.
+    condition1, condition2
+        Two different labels of that column, whose names differ when cleaned, with at least two cells each.
+
+    Returns
+    -------
+    Ints
+        0 for cells of condition 1, 1 for condition 2, -1 for others: n_cells.
+    """
+    labels = label_column(adata, groupby, "groupby")
+    conditions = [plain_label(condition1), plain_label(condition2)]
+    if conditions[0] == conditions[1]:
+        raise ValueError(f"condition1 and condition2 must differ, both are {conditions[0]!r}.")
+    codes = np.full(adata.n_obs, -1, dtype=np.int64)
+    for code, condition in enumerate(conditions):
+        cells = cells_with(labels, condition, f"condition{code + 1}")
+        if cells.sum() < 2:
+            raise ValueError(
+                f"condition{code + 1}={condition!r} has {cells.sum()} cell in adata.obs[{groupby!r}]; at least 2 are "
+                f"needed to compare."
+            )
+        codes[cells] = code
+    if clean_label(conditions[0]) == clean_label(conditions[1]):
+        raise ValueError(
+            f"{conditions[0]!r} and {conditions[1]!r} both become {clean_label(conditions[0])!r} in field names, so "
+            f"that their results would overwrite each other. Rename one of them in adata.obs[{groupby!r}]."
+        )
+    return codes
+
+
+def expression(adata: AnnData, layer: str | None) -> Matrix:
+    """The expression matrix, wherever it lives.
+
+    Parameters
+    ----------
+    adata
+        The object.
+    layer
+        Name of a layer; None for `adata.X`.
+
+    Returns
+    -------
+    Matrix
+        n_cells x n_genes: dense, sparse, backed or lazy, of a numeric type.
+    """
+    if adata.n_vars == 0:
+        raise ValueError(
+            "adata has no genes (n_vars is 0), so there is no expression to compare. Read the file that holds the "
+            "expression matrix; the abundance of cells needs no genes."
+        )
+    if layer is not None and layer not in adata.layers:
+        raise ValueError(
+            f"layer={layer!r} is not in adata.layers.{check.nearest(layer, adata.layers.keys())} "
+            f"There is: {check.listed(adata.layers.keys())}; None uses adata.X."
+        )
+    matrix = adata.X if layer is None else adata.layers[layer]
+    if matrix is None:
+        raise ValueError(f"adata.X is empty; pass layer=... There is: {check.listed(adata.layers.keys())}.")
+    if np.dtype(matrix.dtype).kind not in "fiub":
+        raise TypeError(
+            f"{_source_name(layer)} must hold real numbers, came dtype {matrix.dtype}. Convert it, for example "
+            f"with .astype('float32')."
+        )
+    if isinstance(matrix, pd.DataFrame):
+        return matrix.to_numpy()
+    return matrix.to_memory().tocsr() if _is_backed_columns(matrix) else matrix
+
+
+def _is_backed_columns(matrix: Matrix) -> bool:
+    # Rows of a compressed-column matrix on disk cannot be read one chunk at a time.
+    return getattr(matrix, "format", None) == "csc" and hasattr(matrix, "to_memory")
+
+
+def _source_name(layer: str | None) -> str:
+    return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+
+
+def gene_columns(adata: AnnData, genes: str | Sequence[str] | None) -> Ints:
+    """Columns of the genes to analyse, in the order of `adata.var_names`.
+
+    Parameters
+    ----------
+    adata
+        The object; its var_names must be unique.
+    genes
+        Names, each once; one name alone is accepted as text; None for all.
+
+    Returns
+    -------
+    Ints
+        Sorted columns.
+    """
+    if not adata.var_names.is_unique:
+        repeated = adata.var_names[adata.var_names.duplicated()].unique()
+        raise ValueError(
+            f"adata.var_names are not unique ({check.listed(repeated, 3)}), so results cannot be told apart. Call "
+            f"adata.var_names_make_unique() first."
+        )
+    if genes is None:
+        return np.arange(adata.n_vars)
+    names = pd.Index([genes] if isinstance(genes, str) else list(genes))
+    if not len(names):
+        raise ValueError("genes is empty: needed at least one name of adata.var_names, or None for all genes.")
+    if not names.is_unique:
+        raise ValueError(f"genes has duplicates: {check.listed(names[names.duplicated()].unique())}. Name each once.")
+    columns = adata.var_names.get_indexer(names)
+    missing = names[columns < 0]
+    if len(missing):
+        raise ValueError(
+            f"{len(missing)} of {len(names)} genes are not in adata.var_names: {check.listed(missing)}."
+            f"{check.nearest(missing[0], adata.var_names)}"
+        )
+    return np.sort(columns)
+
+
+def require_finite(matrix: Matrix, rows: Bools, columns: Ints, gene_names: pd.Index[str], layer: str | None) -> None:
+    """Raise if expression held in memory has NaN or infinite values where it will be used.
+
+    Parameters
+    ----------
+    matrix
+        Expression, n_cells x n_genes; matrices on disk or lazy ones are left to the reading pass.
+    rows, columns
+        Cells (mask) and genes used.
+    gene_names
+        Names of all genes.
+    layer
+        Where the matrix comes from, for the message.
+    """
+    if not is_in_memory(matrix) or np.dtype(matrix.dtype).kind != "f":
+        return
+    values = matrix.data if check.is_sparse(matrix) else matrix
+    # A sum is finite unless a value is not (or it overflows, which the exact check below sorts out).
+    if np.isfinite(values.sum(dtype=np.float64)):
+        return
+    bad = invalid_columns(_used(matrix, rows))
+    bad_used = np.intersect1d(np.flatnonzero(bad), columns)
+    if len(bad_used):
+        raise ValueError(invalid_expression(gene_names[bad_used], layer))
+
+
+def _used(matrix: Matrix, rows: Bools) -> Matrix:
+    return matrix.tocsr()[np.flatnonzero(rows)] if check.is_sparse(matrix) else matrix[rows]
+
+
+def invalid_expression(genes: pd.Index[str], layer: str | None) -> str:
+    """Message about genes with values that are not finite."""
+    return (
+        f"{_source_name(layer)} has NaN or infinite values in {len(genes)} of the genes used: {check.listed(genes)}. "
+        f"Replace these values, or leave the genes out of the object (null genes are drawn from all its genes)."
+    )
+
+
+@dataclass(frozen=True)
+class CheckedRows:
+    """Rows of a matrix that is not in memory, checked for NaN and infinite values as they are read."""
+
+    source: RowSource
+    """Where the rows come from."""
+    used: Bools
+    """Cells whose values matter, n_cells."""
+    gene_names: pd.Index[str]
+    """Name of each column."""
+    layer: str | None
+    """For the message."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and of columns."""
+        return self.source.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self.source.dtype
+
+    def rows(self, rows: slice) -> Matrix:
+        """The rows as a dense array or a CSR matrix; a ValueError names genes with invalid values."""
+        chunk = self.source.rows(rows)
+        if has_invalid(chunk):
+            bad = invalid_columns(chunk[np.flatnonzero(self.used[rows])])
+            if bad.any():
+                raise ValueError(invalid_expression(self.gene_names[bad], self.layer))
+        return chunk
+
+
+def expression_rows(
+    matrix: Matrix, used: Bools, columns: Ints, gene_names: pd.Index[str], layer: str | None
+) -> RowSource:
+    """Rows of some genes, checked while reading where they could not be checked before.
+
+    Parameters
+    ----------
+    matrix
+        Expression of all genes, n_cells x n_genes.
+    used
+        Cells whose values matter, n_cells.
+    columns
+        Genes to read, sorted.
+    gene_names
+        Names of all genes.
+    layer
+        Where the matrix comes from, for messages.
+
+    Returns
+    -------
+    RowSource
+        n_cells x len(columns).
+    """
+    every = len(columns) == matrix.shape[1]
+    source = row_source(matrix, None if every else columns)
+    return source if is_in_memory(matrix) else CheckedRows(source, used, gene_names[columns], layer)
+
+
+def is_in_memory(matrix: Matrix) -> bool:
+    """Whether a matrix is a NumPy array or a SciPy sparse matrix."""
+    return isinstance(matrix, np.ndarray) or check.is_sparse(matrix)

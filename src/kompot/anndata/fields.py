@@ -1,0 +1,171 @@
+"""Every field written into an AnnData object, declared once.
+
+Storing, overwrite checks, run records, cleanup and plots read these declarations. Patterns use K (result key), A and B
+(cleaned condition labels) and S (`_sample_var` when replicates were used, else nothing).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Place = Literal["obs", "var", "layers", "obsp", "varm", "uns"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a result."""
+
+    key: str
+    """Its name in a run's `field_names`."""
+    place: Place
+    """Where it is stored."""
+    kind: str
+    """Its type for `cleanup` and `get_field_status`."""
+    pattern: str
+    """Its name, with K, A, B and S in braces."""
+    meaning: str
+    """One sentence for people."""
+
+
+@dataclass(frozen=True)
+class NamedField:
+    """A field with its name in one particular run."""
+
+    field: Field
+    """The declaration."""
+    name: str
+    """The name in the AnnData object."""
+
+
+DE_FIELDS = (
+    Field(
+        "mahalanobis_key",
+        "var",
+        "mahalanobis",
+        "{K}_{A}_to_{B}_mahalanobis{S}",
+        "Mahalanobis distance of the fold change from zero",
+    ),
+    Field(
+        "ptp_key",
+        "var",
+        "ptp",
+        "{K}_{A}_to_{B}_neg_log10_ptp{S}",
+        "-log10 posterior tail probability of the distance",
+    ),
+    Field(
+        "mean_lfc_key",
+        "var",
+        "mean_log_fold_change",
+        "{K}_{A}_to_{B}_mean_lfc",
+        "Mean log fold change over cells",
+    ),
+    Field(
+        "mahalanobis_pvalue_key",
+        "var",
+        "mahalanobis_pvalue",
+        "{K}_{A}_to_{B}_mahalanobis_pvalue{S}",
+        "Share of null genes at least as far",
+    ),
+    Field(
+        "mahalanobis_local_fdr_key",
+        "var",
+        "mahalanobis_local_fdr",
+        "{K}_{A}_to_{B}_mahalanobis_local_fdr{S}",
+        "Local false discovery rate of the distance",
+    ),
+    Field(
+        "mahalanobis_tail_fdr_key",
+        "var",
+        "mahalanobis_tail_fdr",
+        "{K}_{A}_to_{B}_mahalanobis_tail_fdr{S}",
+        "Tail false discovery rate of the distance",
+    ),
+    Field(
+        "is_de_key",
+        "var",
+        "is_de",
+        "{K}_{A}_to_{B}_is_de{S}",
+        "Whether the local false discovery rate is below the threshold; False also for genes not analysed",
+    ),
+    Field("smoothed_key_1", "layers", "smoothed", "{K}_{A}_smoothed", "Smoothed expression in condition 1"),
+    Field("smoothed_key_2", "layers", "smoothed", "{K}_{B}_smoothed", "Smoothed expression in condition 2"),
+    Field("fold_change_key", "layers", "fold_change", "{K}_{A}_to_{B}_fold_change", "Log fold change per cell"),
+    Field(
+        "fold_change_zscores_key",
+        "layers",
+        "fold_change_zscores",
+        "{K}_{A}_to_{B}_fold_change_zscores{S}",
+        "Log fold change in posterior standard deviations",
+    ),
+    Field("std_key_1", "obs", "std", "{K}_{A}_std", "Posterior standard deviation of expression in condition 1"),
+    Field("std_key_2", "obs", "std", "{K}_{B}_std", "Posterior standard deviation of expression in condition 2"),
+)
+"""Fields of `kompot.de`."""
+
+FDR_KEYS = ("mahalanobis_pvalue_key", "mahalanobis_local_fdr_key", "mahalanobis_tail_fdr_key", "is_de_key")
+"""Those that need a null distribution."""
+
+EXTRA_KEYS = ("ptp_key", "mahalanobis_pvalue_key", "mahalanobis_tail_fdr_key", "fold_change_zscores_key")
+"""Those stored with `store_additional_stats` only."""
+
+
+def clean_label(label: object) -> str:
+    """A condition label as part of a field name: space, hyphen, dot and slash become underscores.
+
+    Examples
+    --------
+    >>> clean_label("wild type"), clean_label(0.5)
+    ('wild_type', '0_5')
+    """
+    return re.sub(r"[ \-./]", "_", str(label))
+
+
+def named_fields(
+    declared: Iterable[Field],
+    result_key: str,
+    condition1: object,
+    condition2: object,
+    *,
+    samples: bool = False,
+) -> dict[str, NamedField]:
+    """Names of fields in one run.
+
+    Parameters
+    ----------
+    declared
+        For example `DE_FIELDS`.
+    result_key
+        K.
+    condition1, condition2
+        Condition labels, cleaned here.
+    samples
+        Whether replicates were used.
+
+    Returns
+    -------
+    dict[str, NamedField]
+        By key, in the order declared.
+
+    Examples
+    --------
+    >>> named_fields(DE_FIELDS, "kompot_de", "Young", "Old")["mean_lfc_key"].name
+    'kompot_de_Young_to_Old_mean_lfc'
+    """
+    parts = {
+        "K": result_key,
+        "A": clean_label(condition1),
+        "B": clean_label(condition2),
+        "S": "_sample_var" if samples else "",
+    }
+    return {item.key: NamedField(item, item.pattern.format(**parts)) for item in declared}
+
+
+def by_place(items: Iterable[NamedField]) -> dict[str, list[str]]:
+    """Names grouped by place, in order."""
+    places: dict[str, list[str]] = {}
+    for item in items:
+        places.setdefault(item.field.place, []).append(item.name)
+    return places

@@ -1,0 +1,138 @@
+"""The record of runs in `adata.uns`.
+
+`adata.uns["kompot_<type>"]` holds JSON texts: `run_history` (a list; a run's id is its position), `last_run_info` and
+`anndata_fields` (place -> field -> id of the run that wrote it). JSON survives h5ad and zarr unchanged and can be
+read by the GPL package of the same name. Values that JSON has no form for are written as null (infinity, NaN) or as
+a short description (arrays).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import fields as dataclass_fields
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+
+from kompot._version import __version__
+
+_PACKAGES = ("anndata", "h5py", "numpy", "pandas", "scikit-learn", "scipy")
+
+
+def storage_key(analysis_type: str) -> str:
+    """Key in `adata.uns` of the records of one type of analysis ("de", "da" or "smooth")."""
+    return f"kompot_{analysis_type}"
+
+
+def encodable(value: Any) -> Any:
+    """A value as JSON can hold it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> encodable({"a": np.float64(1.5), "b": float("inf"), "c": np.zeros((2, 3)), 4: (True, None)})
+    {'a': 1.5, 'b': None, 'c': '<array shape=(2, 3)>', '4': [True, None]}
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [encodable(item) for item in value]
+    if hasattr(value, "shape"):
+        return f"<array shape={tuple(value.shape)}>"
+    return f"<{type(value).__name__}>"
+
+
+def settings_record(settings: Any) -> dict[str, Any]:
+    """A settings object as a dictionary for the record."""
+    return {item.name: encodable(getattr(settings, item.name)) for item in dataclass_fields(settings)}
+
+
+def timestamp() -> str:
+    """Local time, without the zone, which would tell where the user is."""
+    return datetime.now().isoformat(timespec="seconds")
+
+
+def environment() -> dict[str, Any]:
+    """Versions that matter for reproducing a run; nothing about the user, the host or paths."""
+    packages = {"kompot": __version__}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:  # a distribution without metadata still works
+            continue
+    return {
+        "timestamp": timestamp(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "python_version": platform.python_version(),
+        "package_versions": packages,
+    }
+
+
+def decode(value: Any) -> Any:
+    """A stored value: JSON text is parsed, anything else is taken as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
+def get_run_history(adata: AnnData, analysis_type: str) -> list[dict[str, Any]]:
+    """All runs of one type, oldest first; entries that cannot be read are empty."""
+    stored = adata.uns.get(storage_key(analysis_type), {})
+    runs = decode(stored.get("run_history", [])) if isinstance(stored, Mapping) else []
+    if not isinstance(runs, list | np.ndarray):
+        return []
+    decoded = [decode(run) for run in runs]
+    return [dict(run) if isinstance(run, Mapping) else {} for run in decoded]
+
+
+def get_field_owners(adata: AnnData, analysis_type: str) -> dict[str, dict[str, int]]:
+    """Place -> field -> id of the run that wrote it last."""
+    stored = adata.uns.get(storage_key(analysis_type), {})
+    owners = decode(stored.get("anndata_fields", {})) if isinstance(stored, Mapping) else {}
+    return {place: dict(decode(names)) for place, names in owners.items()} if isinstance(owners, Mapping) else {}
+
+
+def with_run(adata: AnnData, analysis_type: str, run: dict[str, Any]) -> dict[str, Any]:
+    """The value of `adata.uns["kompot_<type>"]` after a run is appended; the object is not changed.
+
+    Parameters
+    ----------
+    adata
+        Holds the earlier runs.
+    analysis_type
+        "de", "da" or "smooth".
+    run
+        The record; its `field_mapping` names the fields written.
+
+    Returns
+    -------
+    dict[str, Any]
+        A new dictionary that keeps what else the old one held.
+    """
+    history = get_run_history(adata, analysis_type)
+    owners = get_field_owners(adata, analysis_type)
+    for name, entry in run["field_mapping"].items():
+        owners.setdefault(entry["location"], {})[name] = len(history)
+    owners.setdefault("uns", {})[run["result_key"]] = len(history)
+    record = encodable(run)
+    return {
+        **dict(adata.uns.get(storage_key(analysis_type), {})),
+        "run_history": json.dumps([*history, record]),
+        "last_run_info": json.dumps(record),
+        "anndata_fields": json.dumps(owners),
+    }

@@ -1,0 +1,35 @@
+"""Results of the analyses on arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kompot._typing import Float64, Floats
+
+
+@dataclass(frozen=True)
+class FoldChange:
+    """Expression of two conditions at the same cell states."""
+
+    smoothed_1: Floats
+    """Posterior mean expression in condition 1, n_cells x n_genes."""
+    smoothed_2: Floats
+    """The same in condition 2."""
+    fold_change: Floats
+    """`smoothed_2 - smoothed_1`, n_cells x n_genes: a log fold change where expression is log-transformed."""
+    zscore: Floats | None
+    """`fold_change / sqrt(variance_1 + variance_2 + eps)`, n_cells x n_genes, if asked for."""
+    std_1: Float64
+    """Posterior standard deviation in condition 1, n_cells."""
+    std_2: Float64
+    """The same in condition 2."""
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """Expression of one condition at cell states."""
+
+    mean: Float64
+    """Posterior mean, n_cells x n_genes."""
+    std: Float64
+    """Posterior standard deviation, n_cells."""

@@ -1,0 +1,1 @@
+"""Gaussian-process engine on plain arrays."""

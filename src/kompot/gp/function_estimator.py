@@ -1,0 +1,194 @@
+"""Regression of functions of the cell state on plain arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kompot import _checks as check
+from kompot._typing import Float64, Matrix
+from kompot.gp.features import Approximation, Features, assess, features_at, select_features
+from kompot.gp.kernels import Kernel
+from kompot.gp.length_scale import length_scale, pooled_nearest_distances
+from kompot.gp.moments import accumulate
+from kompot.gp.parameters import RegressionParameters, regression_parameters
+from kompot.gp.predictor import Predictor
+from kompot.gp.regression import fit_posterior
+from kompot.gp.rows import row_source
+
+
+def prepare_kernel(parameters: RegressionParameters, groups: list[Float64]) -> Kernel:
+    """The kernel for cells in groups (conditions) whose nearest neighbours are sought within the group.
+
+    Parameters
+    ----------
+    parameters
+        Of the regression.
+    groups
+        Cell states of each group, each n_cells x n_dims.
+
+    Returns
+    -------
+    Kernel
+        With the length scale given or estimated.
+    """
+
+    def estimate() -> float:
+        distances = parameters.nn_distances
+        if distances is None:
+            distances = pooled_nearest_distances(groups)
+        distances = check.numeric_array("nn_distances", distances).astype(np.float64)
+        n_cells = sum(map(len, groups))
+        if distances.shape != (n_cells,):
+            raise ValueError(
+                f"nn_distances must hold one distance per cell: needed ({n_cells},), came {distances.shape}."
+            )
+        return length_scale(distances, parameters.ls_factor)
+
+    return parameters.kernel(estimate)
+
+
+def prepare_features(parameters: RegressionParameters, kernel: Kernel, X: Float64) -> tuple[Features, Approximation]:
+    """Feature map for given cells: of the user's landmarks, or chosen among the cells.
+
+    Parameters
+    ----------
+    parameters
+        Of the regression.
+    kernel
+        Covariance function.
+    X
+        Cell states of all conditions, n_cells x n_dims.
+
+    Returns
+    -------
+    tuple[Features, Approximation]
+        The feature map and how well it represents the kernel on `X`.
+    """
+    landmarks = parameters.landmark_matrix(X.shape[1])
+    if landmarks is not None:
+        features = features_at(landmarks, kernel, parameters.jitter)
+        return features, assess(features, X, sigma=parameters.sigma, tolerance=parameters.tolerance)
+    return select_features(
+        X,
+        kernel,
+        sigma=parameters.sigma,
+        max_rank=parameters.n_landmarks,
+        tolerance=parameters.tolerance,
+        jitter=parameters.jitter,
+        seed=parameters.seed,
+    )
+
+
+def expression_matrix(name: str, Y: Any, n_cells: int) -> tuple[Matrix, bool]:
+    """Expression as a matrix with one row per cell, and whether it came as a vector."""
+    if not check.is_sparse(Y):
+        Y = check.numeric_array(name, Y)
+    if Y.ndim not in (1, 2) or Y.shape[0] != n_cells:
+        raise ValueError(
+            f"{name} must have one row per cell: needed {n_cells} rows and one column per gene, came shape {Y.shape}."
+        )
+    values = Y.data if check.is_sparse(Y) else Y
+    if values.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, came dtype {values.dtype}.")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError(f"{name} has NaN or infinite values. Remove or replace them first.")
+    return (Y[:, None], True) if Y.ndim == 1 else (Y, False)
+
+
+class FunctionEstimator:
+    """Gaussian-process regression of one or many functions of the cell state.
+
+    With features `phi` of the cell states (design of the library: docs, page *Notation*), the posterior mean is
+    `f(x) = mu + phi(x)·z` (Rasmussen and Williams 2006, *Gaussian Processes for Machine Learning*, equation 2.8).
+
+    Parameters
+    ----------
+    **parameters
+        Those of `kompot.gp.parameters.RegressionParameters`: `sigma` (noise standard deviation, default 1), `ls`
+        (length scale, estimated if None), `ls_factor` (default 1), `cov_func` or `cov_func_curry` (default
+        Matérn-5/2), `n_landmarks` (most features, default 5000), `landmarks`, `mu` (prior mean, default 0),
+        `jitter`, `nn_distances`, `random_state`, `batch_size` and `tolerance`. Other names of mellon's estimator
+        are accepted with a warning that they have no effect.
+
+    Raises
+    ------
+    TypeError
+        For an unknown name or a value of the wrong kind.
+    ValueError
+        For values out of range, and in `fit` for NaN, infinite values or shapes that do not match.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.uniform(size=(200, 2))
+    >>> Y = np.column_stack([np.sin(5 * X[:, 0]), X.sum(axis=1)])
+    >>> estimator = FunctionEstimator(ls=0.5, sigma=0.1).fit(X, Y)
+    >>> estimator.predict(X[:3]).shape
+    (3, 2)
+    >>> bool(np.abs(estimator.predict(X) - Y).max() < 0.05)
+    True
+    """
+
+    def __init__(self, **parameters: Any) -> None:
+        self.parameters = regression_parameters(parameters)
+        self._predictor: Predictor | None = None
+        self._approximation: Approximation | None = None
+
+    def fit(self, X: Any, Y: Any) -> FunctionEstimator:
+        """Fit the functions.
+
+        Parameters
+        ----------
+        X
+            Cell states, n_cells x n_dims.
+        Y
+            Expression: n_cells, or n_cells x n_genes (dense or sparse).
+
+        Returns
+        -------
+        FunctionEstimator
+            Itself, fitted.
+        """
+        X = check.coordinates("X", X)
+        matrix, squeeze = expression_matrix("Y", Y, len(X))
+        kernel = prepare_kernel(self.parameters, [X])
+        features, self._approximation = prepare_features(self.parameters, kernel, X)
+        everyone = np.zeros(len(X), dtype=np.int64)
+        (moment,) = accumulate(features, X, row_source(matrix), everyone, 1, batch_size=self.parameters.batch_size)
+        posterior = fit_posterior(moment, sigma=self.parameters.sigma, mu=self.parameters.mu)
+        self._predictor = Predictor(features, posterior, squeeze)
+        return self
+
+    @property
+    def predictor(self) -> Predictor:
+        """The fitted function."""
+        if self._predictor is None:
+            raise ValueError("The estimator is not fitted; call fit(X, Y) first.")
+        return self._predictor
+
+    @property
+    def predict(self) -> Predictor:
+        """The fitted function, so that `estimator.predict(X)` evaluates it."""
+        return self.predictor
+
+    @property
+    def approximation(self) -> Approximation:
+        """How well the features represent the kernel on the fitted cells."""
+        if self._approximation is None:
+            raise ValueError("The estimator is not fitted; call fit(X, Y) first.")
+        return self._approximation
+
+    def fit_predict(self, X: Any, Y: Any) -> Float64:
+        """Fit, and evaluate at the same cells: n_cells x n_genes (or n_cells)."""
+        return self.fit(X, Y).predictor(X)
+
+    def covariance(self, X: Any, diag: bool = True) -> Float64:
+        """Posterior covariance of a function between cell states; see `Predictor.covariance`."""
+        return self.predictor.covariance(X, diag=diag)
+
+    def uncertainty(self, X: Any, diag: bool = True) -> Float64:
+        """Posterior variance of a function at cell states; see `Predictor.uncertainty`."""
+        return self.predictor.uncertainty(X, diag=diag)

@@ -1,0 +1,120 @@
+"""Choice of inducing points by randomly pivoted Cholesky.
+
+Chen, Epperly, Tropp and Webber (2022), *Randomly pivoted Cholesky*, algorithm 1: the next landmark is a cell drawn
+with probability proportional to its residual variance `k(x,x) - |phi(x)|²`. Drawn here in blocks, thinned by
+rejection so that the distribution is that of one draw at a time (Epperly, Tropp and Webber 2024, *Embrace
+rejection*, algorithm 2.1). r landmarks of n cells cost O(n r (r + n_dims)) time and n x r memory.
+
+The cells are first put into an order that depends on their coordinates alone. So the choice, and with it every
+number that follows, does not depend on the order of cells in the file or on which condition is called first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kompot.gp.linalg import column_sums_of_squares, solve_lower
+
+if TYPE_CHECKING:
+    from kompot._typing import Float64, Ints
+    from kompot.gp.kernels import Kernel
+
+_SMALLEST_BLOCK = 16
+_BLOCK_SHARE = 8
+# A landmark whose residual variance is below this share of the largest prior variance is not told apart from
+# rounding: the factor would lose half of its digits.
+_SMALLEST_PIVOT = 1e-13
+
+
+def canonical_order(X: Float64) -> Ints:
+    """Order of the rows by their coordinates (first column first), independent of the order they came in."""
+    return np.lexsort(X.T[::-1])
+
+
+@dataclass
+class PivotedCholesky:
+    """A partial Cholesky factor `K ≈ F Fᵀ` of the kernel matrix of a pool of cells, that can be made longer."""
+
+    kernel: Kernel
+    """Covariance function."""
+    X: Float64
+    """The pool, n x n_dims."""
+    F: Float64 = field(init=False)
+    """Features of the pool, n x r: row i is `phi(x_i)`."""
+    residual: Float64 = field(init=False)
+    """Variance of each cell of the pool that the features miss, n."""
+    pivots: Ints = field(init=False)
+    """Rows of the pool that are landmarks, in the order of the features, r."""
+
+    def __post_init__(self) -> None:
+        self.F = np.empty((len(self.X), 0))
+        self.residual = self.kernel.diagonal(self.X).copy()
+        self.pivots = np.empty(0, dtype=np.int64)
+        self._floor = _SMALLEST_PIVOT * float(self.residual.max())
+
+    @property
+    def rank(self) -> int:
+        """Number of features."""
+        return len(self.pivots)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no cell has residual variance above rounding."""
+        return bool(self.residual.max() <= self._floor)
+
+    def extend(self, rng: np.random.Generator, limit: int) -> None:
+        """Add a block of landmarks, at most `limit`, at least one unless the pool is exhausted."""
+        drawn = self._draw(rng, max(_SMALLEST_BLOCK, self.rank // _BLOCK_SHARE))
+        accepted, L = self._thin(rng, drawn)
+        accepted, L = accepted[:limit], L[:limit, :limit]
+        columns = self.kernel(self.X, self.X[accepted])
+        columns -= self.F @ self.F[accepted].T
+        new = solve_lower(L, columns.T, overwrite=True).T
+        self.residual -= column_sums_of_squares(new.T)
+        np.maximum(self.residual, 0.0, out=self.residual)
+        self.residual[accepted] = 0.0
+        self.F = np.hstack([self.F, new])
+        self.pivots = np.concatenate([self.pivots, accepted])
+
+    def truncate(self, rank: int) -> None:
+        """Keep the first `rank` landmarks and give their residual back."""
+        self.residual += column_sums_of_squares(self.F[:, rank:].T)
+        self.F, self.pivots = self.F[:, :rank], self.pivots[:rank]
+
+    def residual_sums(self) -> Float64:
+        """Total residual variance after each number of features 0..r: r + 1 values, falling."""
+        gains = column_sums_of_squares(self.F)
+        tail: Float64 = np.concatenate([np.cumsum(gains[::-1])[::-1], [0.0]])
+        tail += self.residual.sum()
+        return tail
+
+    def _draw(self, rng: np.random.Generator, size: int) -> Ints:
+        cumulative = np.cumsum(np.where(self.residual > self._floor, self.residual, 0.0))
+        drawn = np.searchsorted(cumulative, rng.random(size) * cumulative[-1], side="right")
+        # A cell drawn twice could only be rejected the second time.
+        _, first = np.unique(drawn, return_index=True)
+        unique: Ints = drawn[np.sort(first)]
+        return unique
+
+    def _thin(self, rng: np.random.Generator, drawn: Ints) -> tuple[Ints, Float64]:
+        """The drawn cells that one-at-a-time sampling would keep, and the Cholesky factor of their residuals.
+
+        Cell i, drawn with the residual it had before the block, is kept with probability (its residual now, given
+        those kept before it) / (its residual then).
+        """
+        before = self.residual[drawn]
+        H = self.kernel(self.X[drawn], self.X[drawn]) - self.F[drawn] @ self.F[drawn].T
+        L = np.zeros_like(H)
+        kept: list[int] = []
+        for i, chance in enumerate(rng.random(len(drawn))):
+            now = H[i, i]
+            if now <= self._floor or (kept and chance * before[i] >= now):
+                continue
+            column = H[:, i] / np.sqrt(now)
+            L[:, len(kept)] = column
+            H -= np.outer(column, column)
+            kept.append(i)
+        return drawn[kept], np.tril(L[kept, : len(kept)])

@@ -1,0 +1,154 @@
+"""A fitted function that can be evaluated anywhere, saved to one file and loaded again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kompot._checks import coordinates
+from kompot._typing import Float64
+from kompot.gp.features import Features, row_slices
+from kompot.gp.kernels import kernel_from_dict
+from kompot.gp.regression import Posterior, total_variance
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Posterior of one or more functions of the cell state.
+
+    Callable as `predictor(X)`; `predictor.covariance(X)` gives its uncertainty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kompot import FunctionEstimator
+    >>> X = np.linspace(0, 1, 20)[:, None]
+    >>> predictor = FunctionEstimator(ls=0.5, sigma=0.1).fit(X, np.sin(6 * X[:, 0])).predictor
+    >>> bool(abs(predictor(np.array([[0.5]]))[0] - np.sin(3)) < 0.05)
+    True
+    """
+
+    features: Features
+    """Feature map."""
+    posterior: Posterior
+    """Posterior of the coefficients, one column per function."""
+    squeeze: bool = False
+    """Whether one function was fitted from a vector, so that vectors are returned."""
+
+    @property
+    def landmarks(self) -> Float64:
+        """Inducing points, m x n_dims."""
+        return self.features.landmarks
+
+    def __call__(self, X: Any) -> Float64:
+        """Posterior means at cell states.
+
+        Parameters
+        ----------
+        X
+            n x n_dims.
+
+        Returns
+        -------
+        Float64
+            n x n_genes, or n where the function was fitted from a vector; in the units of expression.
+        """
+        X = self._checked(X)
+        mean = np.empty((len(X), self.posterior.coef.shape[1]))
+        for rows in row_slices(len(X), self.features.rows_per_chunk()):
+            mean[rows] = self.posterior.mean(self.features(X[rows]))
+        return mean[:, 0] if self.squeeze else mean
+
+    def covariance(self, X: Any, diag: bool = True) -> Float64:
+        """Posterior covariance of a function between cell states; the same for every function.
+
+        Parameters
+        ----------
+        X
+            n x n_dims.
+        diag
+            Whether to return only the variances.
+
+        Returns
+        -------
+        Float64
+            n variances, or the n x n matrix; in squared units of expression.
+        """
+        X = self._checked(X)
+        if diag:
+            return np.concatenate([self._variance(X[rows]) for rows in self._chunks(len(X))] or [np.empty(0)])
+        phi = self.features(X)
+        missed = self.features.kernel(X, X) - phi @ phi.T
+        return missed + self.posterior.covariance(phi, phi)
+
+    def uncertainty(self, X: Any, diag: bool = True) -> Float64:
+        """The same as `covariance`: noise in the data is already part of the posterior of a regression."""
+        return self.covariance(X, diag=diag)
+
+    def save(self, path: str | Path) -> None:
+        """Write the predictor to one file (NumPy's npz format, no pickle).
+
+        Parameters
+        ----------
+        path
+            File to write, used literally.
+        """
+        settings = {
+            "format": _FORMAT,
+            "kernel": self.features.kernel.to_dict(),
+            "triangular": self.features.triangular,
+            "sigma": self.posterior.sigma,
+            "mu": self.posterior.mu,
+            "squeeze": self.squeeze,
+        }
+        with Path(path).open("wb") as file:
+            np.savez(
+                file,
+                allow_pickle=False,
+                settings=np.array(json.dumps(settings)),
+                landmarks=self.features.landmarks,
+                feature_factor=self.features.factor,
+                coef=self.posterior.coef,
+                posterior_factor=self.posterior.factor,
+            )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Predictor:
+        """The predictor that `save` wrote.
+
+        Parameters
+        ----------
+        path
+            File to read.
+
+        Returns
+        -------
+        Predictor
+            Predicts the same numbers.
+        """
+        with np.load(path, allow_pickle=False) as file:
+            if "settings" not in file or "posterior_factor" not in file:
+                raise ValueError(f"{Path(path).name} was not written by Predictor.save.")
+            settings = json.loads(str(file["settings"]))
+            if settings["format"] > _FORMAT:
+                raise ValueError(f"{Path(path).name} was written by a newer version of kompot; upgrade to read it.")
+            kernel = kernel_from_dict(settings["kernel"])
+            features = Features(kernel, file["landmarks"], file["feature_factor"], settings["triangular"])
+            posterior = Posterior(file["coef"], file["posterior_factor"], settings["sigma"], settings["mu"])
+        return cls(features, posterior, settings["squeeze"])
+
+    def _checked(self, X: Any) -> Float64:
+        return coordinates("X", X, self.features.n_dims)
+
+    def _chunks(self, n_rows: int) -> list[slice]:
+        return list(row_slices(n_rows, self.features.rows_per_chunk()))
+
+    def _variance(self, X: Float64) -> Float64:
+        phi = self.features(X)
+        return total_variance(self.posterior, phi, self.features.residual(X, phi))

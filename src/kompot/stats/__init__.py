@@ -1,0 +1,1 @@
+"""Statistics on posteriors: distances, tail probabilities, null genes, false discovery rates."""
