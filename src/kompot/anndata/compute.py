@@ -77,7 +77,7 @@ def compute(request: DERequest, *, layers: bool) -> DEOutcome:
             request.matrix, request.condition >= 0, request.columns, request.all_genes, request.layer
         )
         model.fit_cells(request.X, source, request.condition, track=track)
-        summary = summarise_cells(model.result, request.X)
+        summary = summarise_cells(model.result, model.cells)
         distances = model.mahalanobis_distances() if settings.output.compute_mahalanobis else None
         null = null_genes(model, request)
         fdr = None
@@ -137,7 +137,7 @@ def evaluate_layers(
     )
     fill_layers(
         model.result,
-        request.X,
+        model.cells,
         arrays,
         columns=request.columns if partial else None,
         zscore_std=summary.fold_change_std(request.settings.gp.eps),

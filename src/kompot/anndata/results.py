@@ -183,6 +183,6 @@ def null_layers(request: DERequest, outcome: DEOutcome, fits: list[TwoConditionF
     parts: list[dict[str, Floats]] = []
     for fit in fits:
         layers = empty_layers(len(request.X), fit.n_genes, zscores=True, partial=False)
-        fill_layers(fit, request.X, layers, zscore_std=std)
+        fill_layers(fit, outcome.model.cells, layers, zscore_std=std)
         parts.append(layers)
     return {name: np.concatenate([layers[key] for layers in parts], axis=1) for name, key in names.items()}

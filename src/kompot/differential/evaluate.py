@@ -15,7 +15,7 @@ import numpy as np
 from kompot._typing import Float64, Floats, Ints
 from kompot.differential.fit import TwoConditionFit
 from kompot.differential.result import FoldChange
-from kompot.gp.features import row_slices
+from kompot.gp.features import FeatureTable, row_slices
 from kompot.gp.moments import rows_per_chunk
 from kompot.gp.regression import total_variance
 
@@ -40,30 +40,31 @@ class CellSummary:
         return np.sqrt(self.variance_1 + self.variance_2 + eps)
 
 
-def summarise_cells(fit: TwoConditionFit, X: Float64) -> CellSummary:
+def summarise_cells(fit: TwoConditionFit, cells: FeatureTable) -> CellSummary:
     """Mean feature and posterior variances at cells.
 
     Parameters
     ----------
     fit
         Of the two conditions.
-    X
-        Cell states, n_cells x n_dims.
+    cells
+        Features of the cells.
 
     Returns
     -------
     CellSummary
         The same for every gene.
     """
-    feature_sum = np.zeros(fit.features.rank)
-    variances = np.empty((2, len(X)))
-    for rows in row_slices(len(X), fit.features.rows_per_chunk()):
-        phi = fit.features(X[rows])
+    n_cells, features = len(cells.X), cells.features
+    feature_sum = np.zeros(features.rank)
+    variances = np.empty((2, n_cells))
+    for rows in row_slices(n_cells, features.rows_per_chunk()):
+        phi = cells.rows(rows)
         feature_sum += phi.sum(axis=0)
-        residual = fit.features.residual(X[rows], phi)
+        residual = features.residual(cells.X[rows], phi)
         for condition, posterior in enumerate(fit.posteriors):
             variances[condition, rows] = total_variance(posterior, phi, residual)
-    return CellSummary(feature_sum / len(X), variances[0], variances[1])
+    return CellSummary(feature_sum / n_cells, variances[0], variances[1])
 
 
 def empty_layers(
@@ -95,7 +96,7 @@ def empty_layers(
 
 def fill_layers(
     fit: TwoConditionFit,
-    X: Float64,
+    cells: FeatureTable,
     layers: dict[str, Floats],
     *,
     columns: Ints | None = None,
@@ -109,8 +110,8 @@ def fill_layers(
     ----------
     fit
         Of the genes to evaluate.
-    X
-        Cell states, n_cells x n_dims.
+    cells
+        Features of the cells.
     layers
         From `empty_layers`; written in place.
     columns
@@ -125,8 +126,8 @@ def fill_layers(
     dtype = layers["fold_change"].dtype
     coefs = [posterior.coef.astype(dtype) for posterior in fit.posteriors]
     mus = [posterior.mu for posterior in fit.posteriors]
-    for rows in row_slices(len(X), rows_per_chunk(fit.n_genes, fit.features.rank, dtype.itemsize, batch_size)):
-        phi = fit.features(X[rows]).astype(dtype)
+    for rows in row_slices(len(cells.X), rows_per_chunk(fit.n_genes, fit.features.rank, dtype.itemsize, batch_size)):
+        phi = cells.rows(rows).astype(dtype)
         means = []
         for name, coef, mu in zip(("smoothed_1", "smoothed_2"), coefs, mus, strict=True):
             mean = np.matmul(phi, coef, out=_room(layers[name], rows, columns))
@@ -173,9 +174,10 @@ def fold_change_at(fit: TwoConditionFit, X: Float64, *, eps: float, zscores: boo
     FoldChange
         Arrays of n_cells x n_genes, and standard deviations per cell.
     """
-    summary = summarise_cells(fit, X)
+    cells = FeatureTable(fit.features, X)
+    summary = summarise_cells(fit, cells)
     layers = empty_layers(len(X), fit.n_genes, zscores=zscores, partial=False, dtype=np.float64)
-    fill_layers(fit, X, layers, zscore_std=summary.fold_change_std(eps))
+    fill_layers(fit, cells, layers, zscore_std=summary.fold_change_std(eps))
     return FoldChange(
         layers["smoothed_1"],
         layers["smoothed_2"],

@@ -13,7 +13,7 @@ from kompot.differential.evaluate import fold_change_at, summarise_cells
 from kompot.differential.expression_model import ExpressionModel
 from kompot.differential.fit import TwoConditionFit, fit_two_conditions
 from kompot.differential.result import FoldChange
-from kompot.gp.features import Approximation
+from kompot.gp.features import Approximation, FeatureTable
 from kompot.gp.function_estimator import expression_matrix, prepare_features, prepare_kernel
 from kompot.gp.landmarks import canonical_order
 from kompot.gp.moments import Moment, accumulate
@@ -57,7 +57,8 @@ class DifferentialExpression:
         self.parameters = regression_parameters({"ls_factor": 10.0, **parameters}, "DifferentialExpression")
         self._fit: TwoConditionFit | None = None
         self._approximation: Approximation | None = None
-        self._cells: tuple[Float64, Ints] | None = None
+        self._cells: FeatureTable | None = None
+        self._condition: Ints | None = None
 
     @classmethod
     def from_parameters(cls, parameters: RegressionParameters, *, eps: float) -> DifferentialExpression:
@@ -114,17 +115,20 @@ class DifferentialExpression:
         """
         groups = [X[condition == c] for c in (0, 1)]
         kernel = prepare_kernel(self.parameters, groups)
-        features, self._approximation = prepare_features(self.parameters, kernel, X[condition >= 0])
-        self._cells = X, condition
-        first, second = accumulate(features, X, Y, condition, 2, batch_size=self.parameters.batch_size, track=track)
-        self._fit = self._fitted(features, first, second)
+        self._cells, self._approximation = prepare_features(self.parameters, kernel, X, condition >= 0)
+        self._condition = condition
+        self._fit = self._fitted(*self._accumulate(Y, track=track))
         return self
 
     def fit_more(self, Y: RowSource) -> TwoConditionFit:
         """Fit other genes of the cells fitted: expression of all of them, n_cells x n_genes."""
-        X, condition = self.cells
-        features = self.result.features
-        return self._fitted(features, *accumulate(features, X, Y, condition, 2, batch_size=self.parameters.batch_size))
+        return self._fitted(*self._accumulate(Y, like=self.result.moments))
+
+    def _accumulate(
+        self, Y: RowSource, *, like: tuple[Moment, Moment] | None = None, track: Track | None = None
+    ) -> list[Moment]:
+        batch_size = self.parameters.batch_size
+        return accumulate(self.cells, Y, self.condition, 2, like=like, batch_size=batch_size, track=track)
 
     def fit_null(self, Y: Matrix, n_null: int, seed: int | None = 42) -> tuple[TwoConditionFit, NullDraw]:
         """Fit shuffled genes with the features and cells of the last fit.
@@ -143,16 +147,12 @@ class DifferentialExpression:
         tuple[TwoConditionFit, NullDraw]
             The fit of the null genes, and which genes were shuffled.
         """
-        X, condition = self.cells
         draw = draw_null_genes(Y.shape[1], n_null, seed)
-        used = np.flatnonzero(condition >= 0)
-        order = used[canonical_order(X[used])]
-        moments: list[list[Moment]] = [
-            accumulate(self.result.features, X[order], block, condition[order], 2)
-            for block in shuffled_blocks(Y, draw, order)
-        ]
-        (first, *rest_1), (second, *rest_2) = zip(*moments, strict=True)
-        return self._fitted(self.result.features, first.with_genes(*rest_1), second.with_genes(*rest_2)), draw
+        used = np.flatnonzero(self.condition >= 0)
+        order = used[canonical_order(self.cells.X[used])]
+        blocks = (self._accumulate(block, like=self.result.moments) for block in shuffled_blocks(Y, draw, order))
+        (first, *rest_1), (second, *rest_2) = zip(*blocks, strict=True)
+        return self._fitted(first.with_genes(*rest_1), second.with_genes(*rest_2)), draw
 
     def fit_external(self, Y1: Any, Y2: Any) -> TwoConditionFit:
         """Fit other genes of the same cells, condition by condition.
@@ -167,17 +167,17 @@ class DifferentialExpression:
         TwoConditionFit
             Of these genes.
         """
-        X, condition = self.cells
-        moments = []
+        features, moments = self.result.features, []
         for c, Y in enumerate((Y1, Y2)):
-            X_c = X[condition == c]
-            matrix, _ = expression_matrix(f"expression of condition {c + 1}", Y, len(X_c))
-            everyone = np.zeros(len(X_c), dtype=np.int64)
-            moments += accumulate(self.result.features, X_c, row_source(matrix), everyone, 1)
-        return self._fitted(self.result.features, *moments)
+            X = self.cells.X[self.condition == c]
+            matrix, _ = expression_matrix(f"expression of condition {c + 1}", Y, len(X))
+            everyone = np.zeros(len(X), dtype=np.int64)
+            moments += accumulate(FeatureTable(features, X, keep_bytes=0), row_source(matrix), everyone, 1)
+        return self._fitted(*moments)
 
-    def _fitted(self, features: Any, first: Moment, second: Moment) -> TwoConditionFit:
-        return fit_two_conditions(features, (first, second), sigma=self.parameters.sigma, mu=self.parameters.mu)
+    def _fitted(self, first: Moment, second: Moment) -> TwoConditionFit:
+        features, sigma, mu = self.cells.features, self.parameters.sigma, self.parameters.mu
+        return fit_two_conditions(features, (first, second), sigma=sigma, mu=mu)
 
     @property
     def result(self) -> TwoConditionFit:
@@ -187,11 +187,18 @@ class DifferentialExpression:
         return self._fit
 
     @property
-    def cells(self) -> tuple[Float64, Ints]:
-        """Cell states fitted (n_cells x n_dims) and the condition of each (0, 1, or -1 for left out)."""
+    def cells(self) -> FeatureTable:
+        """Cells fitted, with their features."""
         if self._cells is None:
             raise ValueError("Not fitted yet; call fit(X1, Y1, X2, Y2) first.")
         return self._cells
+
+    @property
+    def condition(self) -> Ints:
+        """Condition of each cell: 0, 1, or -1 for left out; n_cells."""
+        if self._condition is None:
+            raise ValueError("Not fitted yet; call fit(X1, Y1, X2, Y2) first.")
+        return self._condition
 
     @property
     def approximation(self) -> Approximation:
@@ -226,7 +233,8 @@ class DifferentialExpression:
     def mean_log_fold_change(self, X: Any) -> Float64:
         """Mean fold change of each gene over cell states X (n_cells x n_dims): n_genes."""
         X = check.coordinates("X", X, self.result.features.n_dims)
-        return self.result.mean_fold_change(summarise_cells(self.result, X).feature_mean)
+        cells = FeatureTable(self.result.features, X, keep_bytes=0)
+        return self.result.mean_fold_change(summarise_cells(self.result, cells).feature_mean)
 
     def predict(self, X: Any, *, zscores: bool = True) -> FoldChange:
         """Expression of both conditions and their difference at cell states.

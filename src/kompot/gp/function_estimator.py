@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from kompot import _checks as check
-from kompot._typing import Float64, Matrix
-from kompot.gp.features import Approximation, Features, assess, features_at, select_features
+from kompot._typing import Bools, Float64, Matrix
+from kompot.gp.features import Approximation, FeatureTable, assess, features_at, select_features
 from kompot.gp.kernels import Kernel
 from kompot.gp.length_scale import length_scale, pooled_nearest_distances
 from kompot.gp.moments import accumulate
@@ -49,8 +49,10 @@ def prepare_kernel(parameters: RegressionParameters, groups: list[Float64]) -> K
     return parameters.kernel(estimate)
 
 
-def prepare_features(parameters: RegressionParameters, kernel: Kernel, X: Float64) -> tuple[Features, Approximation]:
-    """Feature map for given cells: of the user's landmarks, or chosen among the cells.
+def prepare_features(
+    parameters: RegressionParameters, kernel: Kernel, X: Float64, used: Bools | None = None
+) -> tuple[FeatureTable, Approximation]:
+    """Features of given cells: of the user's landmarks, or of landmarks chosen among the cells.
 
     Parameters
     ----------
@@ -59,20 +61,23 @@ def prepare_features(parameters: RegressionParameters, kernel: Kernel, X: Float6
     kernel
         Covariance function.
     X
-        Cell states of all conditions, n_cells x n_dims.
+        Cell states, n_cells x n_dims.
+    used
+        Mask of the cells that will be fitted, n_cells; None for all.
 
     Returns
     -------
-    tuple[Features, Approximation]
-        The feature map and how well it represents the kernel on `X`.
+    tuple[FeatureTable, Approximation]
+        The cells with their features, and how well those represent the kernel on the cells used.
     """
     landmarks = parameters.landmark_matrix(X.shape[1])
     if landmarks is not None:
-        features = features_at(landmarks, kernel, parameters.jitter)
-        return features, assess(features, X, sigma=parameters.sigma, tolerance=parameters.tolerance)
+        cells = FeatureTable(features_at(landmarks, kernel, parameters.jitter), X)
+        return cells, assess(cells, used=used, sigma=parameters.sigma, tolerance=parameters.tolerance)
     return select_features(
         X,
         kernel,
+        used=used,
         sigma=parameters.sigma,
         max_rank=parameters.n_landmarks,
         tolerance=parameters.tolerance,
@@ -155,11 +160,11 @@ class FunctionEstimator:
         X = check.coordinates("X", X)
         matrix, squeeze = expression_matrix("Y", Y, len(X))
         kernel = prepare_kernel(self.parameters, [X])
-        features, self._approximation = prepare_features(self.parameters, kernel, X)
+        cells, self._approximation = prepare_features(self.parameters, kernel, X)
         everyone = np.zeros(len(X), dtype=np.int64)
-        (moment,) = accumulate(features, X, row_source(matrix), everyone, 1, batch_size=self.parameters.batch_size)
+        (moment,) = accumulate(cells, row_source(matrix), everyone, 1, batch_size=self.parameters.batch_size)
         posterior = fit_posterior(moment, sigma=self.parameters.sigma, mu=self.parameters.mu)
-        self._predictor = Predictor(features, posterior, squeeze)
+        self._predictor = Predictor(cells.features, posterior, squeeze)
         return self
 
     @property

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kompot.gp.linalg import column_sums_of_squares, solve_lower
+from kompot.gp.linalg import cholesky, column_sums_of_squares, solve_rows
 
 if TYPE_CHECKING:
     from kompot._typing import Float64, Ints
     from kompot.gp.kernels import Kernel
 
+_ADVICE = "Check cov_func, or raise jitter."
 _SMALLEST_BLOCK = 16
 _BLOCK_SHARE = 8
 # A landmark whose residual variance is below this share of the largest prior variance is not told apart from
@@ -42,18 +43,24 @@ class PivotedCholesky:
     """Covariance function."""
     X: Float64
     """The pool, n x n_dims."""
-    F: Float64 = field(init=False)
-    """Features of the pool, n x r: row i is `phi(x_i)`."""
     residual: Float64 = field(init=False)
     """Variance of each cell of the pool that the features miss, n."""
-    pivots: Ints = field(init=False)
-    """Rows of the pool that are landmarks, in the order of the features, r."""
+    pivots: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Rows of the pool that are landmarks, in the order of the features, r; those given at construction are kept."""
 
     def __post_init__(self) -> None:
-        self.F = np.empty((len(self.X), 0))
+        self._room = np.empty((len(self.X), 2 * _SMALLEST_BLOCK), order="F")
         self.residual = self.kernel.diagonal(self.X).copy()
-        self.pivots = np.empty(0, dtype=np.int64)
         self._floor = _SMALLEST_PIVOT * float(self.residual.max())
+        start, self.pivots = self.pivots, self.pivots[:0]
+        if len(start):
+            chosen = self.X[start]
+            self._add(start, cholesky(self.kernel(chosen, chosen), "The kernel matrix of the landmarks", _ADVICE))
+
+    @property
+    def features(self) -> Float64:
+        """Features of the pool, n x r: row i is `phi(x_i)`. Valid until the factor is extended."""
+        return self._room[:, : self.rank]
 
     @property
     def rank(self) -> int:
@@ -70,26 +77,38 @@ class PivotedCholesky:
         drawn = self._draw(rng, max(_SMALLEST_BLOCK, self.rank // _BLOCK_SHARE))
         accepted, L = self._thin(rng, drawn)
         accepted, L = accepted[:limit], L[:limit, :limit]
-        columns = self.kernel(self.X, self.X[accepted])
-        columns -= self.F @ self.F[accepted].T
-        new = solve_lower(L, columns.T, overwrite=True).T
+        self._add(accepted, L)
+
+    def _add(self, accepted: Ints, L: Float64) -> None:
+        """Add landmarks whose residual covariance has the Cholesky factor `L`."""
+        columns = np.asfortranarray(self.kernel(self.X, self.X[accepted]))
+        columns -= self.features @ self.features[accepted].T
+        new = solve_rows(L, columns)
         self.residual -= column_sums_of_squares(new.T)
         np.maximum(self.residual, 0.0, out=self.residual)
         self.residual[accepted] = 0.0
-        self.F = np.hstack([self.F, new])
+        self._append(new)
         self.pivots = np.concatenate([self.pivots, accepted])
 
     def truncate(self, rank: int) -> None:
         """Keep the first `rank` landmarks and give their residual back."""
-        self.residual += column_sums_of_squares(self.F[:, rank:].T)
-        self.F, self.pivots = self.F[:, :rank], self.pivots[:rank]
+        self.residual += column_sums_of_squares(self.features[:, rank:].T)
+        self.pivots = self.pivots[:rank]
 
     def residual_sums(self) -> Float64:
         """Total residual variance after each number of features 0..r: r + 1 values, falling."""
-        gains = column_sums_of_squares(self.F)
-        tail: Float64 = np.concatenate([np.cumsum(gains[::-1])[::-1], [0.0]])
+        gains = column_sums_of_squares(self.features)
+        tail = np.append(np.cumsum(gains[::-1])[::-1], 0.0)
         tail += self.residual.sum()
         return tail
+
+    def _append(self, columns: Float64) -> None:
+        rank = self.rank + columns.shape[1]
+        if rank > self._room.shape[1]:
+            room = np.empty((len(self.X), max(rank, 3 * self._room.shape[1] // 2)), order="F")
+            room[:, : self.rank] = self.features
+            self._room = room
+        self._room[:, self.rank : rank] = columns
 
     def _draw(self, rng: np.random.Generator, size: int) -> Ints:
         cumulative = np.cumsum(np.where(self.residual > self._floor, self.residual, 0.0))
@@ -106,7 +125,7 @@ class PivotedCholesky:
         those kept before it) / (its residual then).
         """
         before = self.residual[drawn]
-        H = self.kernel(self.X[drawn], self.X[drawn]) - self.F[drawn] @ self.F[drawn].T
+        H = self.kernel(self.X[drawn], self.X[drawn]) - self.features[drawn] @ self.features[drawn].T
         L = np.zeros_like(H)
         kept: list[int] = []
         for i, chance in enumerate(rng.random(len(drawn))):

@@ -38,15 +38,25 @@ def cholesky(A: Float64, what: str, advice: str) -> Float64:
     return factor
 
 
-def solve_lower(L: Float64, B: Float64, *, overwrite: bool = False) -> Float64:
+def solve_lower(L: Float64, B: Float64) -> Float64:
     """`L⁻¹ B` for a lower triangular `L`."""
-    solution: Float64 = linalg.solve_triangular(L, B, lower=True, check_finite=False, overwrite_b=overwrite)
+    solution: Float64 = linalg.blas.dtrsm(1.0, L, B, lower=1)
     return solution
+
+
+def solve_rows(L: Float64, B: Float64) -> Float64:
+    """`B L⁻ᵀ`, row by row `L⁻¹ b`, for a lower triangular `L`: n x r to n x r, in column-major order.
+
+    The same numbers as `solve_lower(L, B.T).T`; column-major matrices of many rows are solved on all BLAS threads
+    without being copied, and may be overwritten.
+    """
+    solved: Float64 = linalg.blas.dtrsm(1.0, L, B, side=1, lower=1, trans_a=1, overwrite_b=1)
+    return solved
 
 
 def solve_lower_transposed(L: Float64, B: Float64) -> Float64:
     """`L⁻ᵀ B` for a lower triangular `L`."""
-    solution: Float64 = linalg.solve_triangular(L, B, lower=True, trans="T", check_finite=False)
+    solution: Float64 = linalg.blas.dtrsm(1.0, L, B, lower=1, trans_a=1)
     return solution
 
 

@@ -9,15 +9,14 @@ n_genes)) time, and one chunk of cells plus the moments of memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
 
 import numpy as np
 
 from kompot._checks import is_sparse
 from kompot._typing import Float64, Ints, Matrix
-from kompot.gp.features import Features, row_slices
+from kompot.gp.features import FeatureTable, row_slices
 from kompot.gp.products import ChunkBuffer, column_sums, feature_product, is_worth_densifying, product_dtype
 from kompot.gp.rows import RowSource
 
@@ -103,7 +102,7 @@ def zero_moment(rank: int, n_genes: int) -> Moment:
     )
 
 
-def moment_of(phi: Float64, Y: Matrix) -> Moment:
+def moment_of(phi: Float64, Y: Matrix, *, only_genes: bool = False) -> Moment:
     """The moment of one chunk.
 
     Parameters
@@ -112,6 +111,8 @@ def moment_of(phi: Float64, Y: Matrix) -> Moment:
         Features, n x r.
     Y
         Expression, n x n_genes, dense or CSR, of floating type.
+    only_genes
+        Leave the feature sum and the Gram matrix at 0, because they are known already.
 
     Returns
     -------
@@ -120,7 +121,9 @@ def moment_of(phi: Float64, Y: Matrix) -> Moment:
     """
     sums, squares = column_sums(Y)
     cross = feature_product(phi, Y).astype(np.float64, copy=False)
-    return Moment(len(phi), phi.sum(axis=0), phi.T @ phi, cross, sums, squares)
+    empty = zero_moment(phi.shape[1], 0)
+    feature_sum, gram = (empty.feature_sum, empty.gram) if only_genes else (phi.sum(axis=0), phi.T @ phi)
+    return Moment(len(phi), feature_sum, gram, cross, sums, squares)
 
 
 def total(moments: Sequence[Moment]) -> Moment:
@@ -137,12 +140,12 @@ def rows_per_chunk(n_genes: int, rank: int, itemsize: int, asked: int | None = N
 
 
 def accumulate(
-    features: Features,
-    X: Float64,
+    cells: FeatureTable,
     Y: RowSource,
     groups: Ints,
     n_groups: int,
     *,
+    like: Sequence[Moment] | None = None,
     batch_size: int | None = None,
     track: Callable[[int], object] | None = None,
 ) -> list[Moment]:
@@ -150,16 +153,16 @@ def accumulate(
 
     Parameters
     ----------
-    features
-        The feature map.
-    X
-        Cell states, n_cells x n_dims.
+    cells
+        Features of the cells.
     Y
         Expression of the same cells, n_cells x n_genes.
     groups
         Group of each cell, 0 to `n_groups` - 1; cells with -1 are left out.
     n_groups
         Number of groups.
+    like
+        Moments of the same groups for other genes, whose counts, feature sums and Gram matrices are taken over.
     batch_size
         Rows per chunk; None lets the engine choose. The result does not depend on it beyond rounding.
     track
@@ -170,35 +173,33 @@ def accumulate(
     list[Moment]
         One per group.
     """
-    n_genes = Y.shape[1]
+    n_cells, n_genes = Y.shape
+    rank = cells.features.rank
     dtype = product_dtype(Y.dtype)
-    moments = [zero_moment(features.rank, n_genes) for _ in range(n_groups)]
+    moments = [zero_moment(rank, n_genes) for _ in range(n_groups)]
     buffer = ChunkBuffer()
-    for rows in row_slices(len(X), rows_per_chunk(n_genes, features.rank, dtype.itemsize, batch_size)):
+    for rows in row_slices(n_cells, rows_per_chunk(n_genes, rank, dtype.itemsize, batch_size)):
         if (groups[rows] >= 0).any():
-            chunk = _as_floats(Y.rows(rows), dtype)
-            for group, phi, part in _split(features, X[rows], chunk, groups[rows], buffer):
-                moments[group] = moments[group] + moment_of(phi, part)
+            chunk = Y.rows(rows).astype(dtype, copy=False)
+            for group, phi, part in _split(cells.rows(rows), chunk, groups[rows], buffer):
+                moments[group] = moments[group] + moment_of(phi, part, only_genes=like is not None)
         if track is not None:
             track(rows.stop - rows.start)
-    return moments
+    if like is None:
+        return moments
+    return [
+        replace(m, count=o.count, feature_sum=o.feature_sum, gram=o.gram) for m, o in zip(moments, like, strict=True)
+    ]
 
 
-def _split(
-    features: Features, X: Float64, chunk: Matrix, groups: Ints, buffer: ChunkBuffer
-) -> Iterator[tuple[int, Float64, Matrix]]:
+def _split(phi: Float64, chunk: Matrix, groups: Ints, buffer: ChunkBuffer) -> Iterator[tuple[int, Float64, Matrix]]:
     """Features and expression of each group that occurs in a chunk."""
     order = np.argsort(groups, kind="stable")
     order = order[np.searchsorted(groups[order], 0) :]
     if not np.array_equal(order, np.arange(len(groups))):
-        X, chunk, groups = X[order], chunk[order], groups[order]
+        phi, chunk, groups = phi[order], chunk[order], groups[order]
     if is_sparse(chunk) and is_worth_densifying(chunk):
         chunk = buffer.dense(chunk, chunk.dtype)
-    phi = features(X)
     present, starts = np.unique(groups, return_index=True)
     for group, start, stop in zip(present, starts, [*starts[1:], len(groups)], strict=True):
         yield int(group), phi[start:stop], chunk[start:stop]
-
-
-def _as_floats(chunk: Matrix, dtype: np.dtype[Any]) -> Matrix:
-    return chunk.astype(dtype, copy=False)

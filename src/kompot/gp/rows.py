@@ -50,7 +50,8 @@ class ArrayRows:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the values."""
-        return np.dtype(self.matrix.dtype)
+        dtype: np.dtype[Any] = np.dtype(self.matrix.dtype)
+        return dtype
 
     def rows(self, rows: slice) -> Matrix:
         """The rows as a dense array or a CSR matrix."""
@@ -73,8 +74,7 @@ class StackedRows:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Common type of the values."""
-        dtype: np.dtype[Any] = np.result_type(*(part.dtype for part in self.parts))
-        return dtype
+        return _common_type(self.parts)
 
     def rows(self, rows: slice) -> Matrix:
         """The rows as a dense array or a CSR matrix."""
@@ -85,6 +85,13 @@ class StackedRows:
                 pieces.append(part.rows(slice(start, stop)))
             offset += part.shape[0]
         return stack_rows(pieces)
+
+
+def _common_type(parts: tuple[RowSource, ...]) -> np.dtype[Any]:
+    common = parts[0].dtype
+    for part in parts[1:]:
+        common = np.promote_types(common, part.dtype)
+    return common
 
 
 def in_memory(chunk: Matrix) -> Matrix:

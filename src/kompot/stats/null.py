@@ -66,7 +66,7 @@ def draw_null_genes(n_genes: int, n_null: int, seed: int | None) -> NullDraw:
     return NullDraw(rng.choice(n_genes, size=n_null, replace=n_null > n_genes), rng)
 
 
-def shuffle_columns(columns: Matrix, rng: np.random.Generator) -> Matrix:
+def shuffle_columns(columns: Matrix, rng: np.random.Generator, rows: Ints, n_rows: int) -> Matrix:
     """Shuffle each column on its own.
 
     Parameters
@@ -75,47 +75,59 @@ def shuffle_columns(columns: Matrix, rng: np.random.Generator) -> Matrix:
         n_cells x n_null, CSC, without stored zeros, sorted within columns.
     rng
         Consumed column by column.
+    rows
+        Which row of the result each cell becomes, n_cells.
+    n_rows
+        Number of rows of the result.
 
     Returns
     -------
     Matrix
-        n_cells x n_null, CSR.
+        n_rows x n_null, CSR.
 
     Examples
     --------
     >>> import numpy as np
     >>> from scipy import sparse
-    >>> shuffled = shuffle_columns(sparse.csc_array(np.eye(4)), np.random.default_rng(0))
+    >>> shuffled = shuffle_columns(sparse.csc_array(np.eye(4)), np.random.default_rng(0), np.arange(4), 4)
     >>> shuffled.sum(axis=0)
     array([1., 1., 1., 1.])
     """
     n_cells, n_null = columns.shape
-    places = np.empty_like(columns.indices)
+    places = np.empty(columns.nnz, dtype=np.int64)
     for j in range(n_null):
         start, stop = columns.indptr[j], columns.indptr[j + 1]
         places[start:stop] = rng.choice(n_cells, size=stop - start, replace=False)
-    return type(columns)((columns.data, places, columns.indptr), shape=columns.shape).tocsr()
+    new_rows = rows[places].astype(columns.indices.dtype)
+    return type(columns)((columns.data, new_rows, columns.indptr), shape=(n_rows, n_null)).tocsr()
 
 
-def gather_columns(source: RowSource, order: Ints) -> Matrix:
-    """Columns of a source with the cells in a given order.
+def gather_columns(matrix: Matrix, columns: Ints, order: Ints) -> Matrix:
+    """Some columns of a matrix with the cells in a given order.
 
     Parameters
     ----------
-    source
-        The columns to read, all cells.
+    matrix
+        n_cells x n_genes, dense, sparse, on disk or lazy.
+    columns
+        Columns to read; one can occur more than once.
     order
         Cells to keep, in this order.
 
     Returns
     -------
     Matrix
-        len(order) x n_columns, CSC, without stored zeros, sorted within columns.
+        len(order) x len(columns), CSC, without stored zeros, sorted within columns.
     """
-    pieces = [sparse.csr_matrix(source.rows(rows)) for rows in row_slices(source.shape[0], _READ_ROWS)]
-    columns = stack_rows(pieces)[order].tocsc()
-    columns.eliminate_zeros()
-    return columns
+    if is_sparse(matrix):
+        rows = matrix.tocsr()[:, columns]
+    else:
+        source = row_source(matrix, columns)
+        pieces = [sparse.csr_matrix(source.rows(part)) for part in row_slices(matrix.shape[0], _READ_ROWS)]
+        rows = stack_rows(pieces)
+    gathered = rows[order].tocsc()
+    gathered.eliminate_zeros()
+    return gathered
 
 
 def shuffled_blocks(matrix: Matrix, draw: NullDraw, order: Ints) -> Iterator[RowSource]:
@@ -133,11 +145,11 @@ def shuffled_blocks(matrix: Matrix, draw: NullDraw, order: Ints) -> Iterator[Row
     Yields
     ------
     RowSource
-        len(order) x (number of genes in the block), in the order of `draw.genes`.
+        n_cells x (number of genes in the block), in the order of `draw.genes`; zero for cells not in `order`.
     """
     for block in np.array_split(draw.genes, _n_blocks(matrix, len(order), len(draw.genes))):
-        shuffled = shuffle_columns(gather_columns(row_source(matrix, block), order), draw.rng)
-        yield row_source(shuffled)
+        columns = gather_columns(matrix, block, order)
+        yield row_source(shuffle_columns(columns, draw.rng, order, matrix.shape[0]))
 
 
 def _n_blocks(matrix: Matrix, n_cells: int, n_null: int) -> int:
