@@ -36,7 +36,7 @@ def _caller_depth() -> int:
     depth, frame = 1, inspect.currentframe()
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         depth, frame = depth + 1, frame.f_back
-    return depth - 2
+    return depth - 1
 
 
 def warn(message: str, category: type[KompotWarning]) -> None:

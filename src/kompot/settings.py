@@ -166,7 +166,8 @@ class FDRSettings(_Settings):
     """Parameters of the null distribution and the false discovery rate."""
 
     null_genes: int | list[int] | str | None = _setting("auto", _null_genes)
-    """"auto" (2,000 shuffled genes, none with `sample_col`), a number of shuffled genes, a list of columns of the data
+    """"auto" (2,000 shuffled genes, drawn with replacement from fewer; none with `sample_col`), a number of shuffled
+    genes, a list of columns of the data
     that already are null features (used as they are and stripped from all output), or 0 or None for no FDR."""
     null_seed: int | None = _setting(42, _optional(check.non_negative_int))
     """Seed of the choice and shuffling of null genes; None is a fixed seed."""

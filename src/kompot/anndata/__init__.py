@@ -1,5 +1,5 @@
 """The analyses on AnnData objects."""
 
-from kompot.anndata.de import de
+from kompot.anndata.run_de import de
 
 __all__ = ["de"]

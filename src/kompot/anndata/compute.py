@@ -104,7 +104,9 @@ def null_genes(model: DifferentialExpression, request: DERequest) -> list[NullGe
 
 
 def _shuffled(model: DifferentialExpression, request: DERequest) -> NullGenes:
-    fit, draw = model.fit_null(request.matrix, request.n_null, request.settings.fdr.null_seed)
+    settings = request.settings.fdr
+    asked = settings.null_genes != "auto"
+    fit, draw = model.fit_null(request.matrix, request.n_null, settings.null_seed, asked=asked)
     names = [f"NULL_{i}_{request.all_genes[gene]}" for i, gene in enumerate(draw.genes)]
     return NullGenes(fit.distances(), names, draw.genes.tolist(), fit, "internal")
 

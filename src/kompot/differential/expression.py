@@ -130,7 +130,9 @@ class DifferentialExpression:
         batch_size = self.parameters.batch_size
         return accumulate(self.cells, Y, self.condition, 2, like=like, batch_size=batch_size, track=track)
 
-    def fit_null(self, Y: Matrix, n_null: int, seed: int | None = 42) -> tuple[TwoConditionFit, NullDraw]:
+    def fit_null(
+        self, Y: Matrix, n_null: int, seed: int | None = 42, *, asked: bool = True
+    ) -> tuple[TwoConditionFit, NullDraw]:
         """Fit shuffled genes with the features and cells of the last fit.
 
         Parameters
@@ -141,13 +143,15 @@ class DifferentialExpression:
             Number of null genes.
         seed
             Of their choice and shuffling; None is a fixed seed.
+        asked
+            Whether to warn if there are fewer genes than null genes wanted (they are then drawn with replacement).
 
         Returns
         -------
         tuple[TwoConditionFit, NullDraw]
             The fit of the null genes, and which genes were shuffled.
         """
-        draw = draw_null_genes(Y.shape[1], n_null, seed)
+        draw = draw_null_genes(Y.shape[1], n_null, seed, asked=asked)
         used = np.flatnonzero(self.condition >= 0)
         order = used[canonical_order(self.cells.X[used])]
         blocks = (self._accumulate(block, like=self.result.moments) for block in shuffled_blocks(Y, draw, order))

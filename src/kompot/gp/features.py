@@ -1,7 +1,7 @@
 """Finite-dimensional features of cell states: `phi(x) = L⁻¹ k(U, x)`, so that `phi(x)·phi(y) ≈ k(x, y)`.
 
 `select_features` chooses the landmarks U adaptively and certifies the result: the prior variance that the features
-miss, summed over the cells and divided by the noise variance, is the number of degrees of freedom lost,
+miss, summed over the cells and divided by the noise variance, is the number of degrees of freedom lost::
 
     lost = sum_i (k(x_i, x_i) - |phi(x_i)|²) / sigma²,     kept = tr(I - B⁻¹),  B = I + Phiᵀ Phi / sigma²,
 

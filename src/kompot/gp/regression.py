@@ -1,7 +1,7 @@
 """Gaussian-process regression in the space of the features.
 
 With expression `y = mu + phi(x)·z + noise`, prior `z ~ N(0, I)` and noise variance `sigma²`, the posterior of the
-coefficients has precision `B` and mean `z` (Rasmussen and Williams 2006, equations 2.7 and 2.8):
+coefficients has precision `B` and mean `z` (Rasmussen and Williams 2006, equations 2.7 and 2.8)::
 
     B = I + Phiᵀ Phi / sigma²,    z = B⁻¹ Phiᵀ (Y - mu) / sigma².
 

@@ -1,9 +1,14 @@
 """False discovery rates of distances, from the distances of null genes.
 
-Densities f (observed) and f0 (null) are Gaussian kernel estimates, reflected at 0 and made non-increasing; the
-local false discovery rate of a gene at distance d is `f0(d) / f(d)` with all genes taken for null a priori
-(Efron 2004, *JASA* 99, 96, equation 2.7 with p0 = 1), the tail rate the ratio of the two survival functions.
-Cost O((n_genes + n_null) n_points) time.
+With densities f of the observed and f0 of the null distances (Gaussian kernel estimates, reflected at 0), the local
+false discovery rate of a gene at distance d is `f0(d) / f(d)`, all genes taken for null a priori (Efron 2004, *JASA*
+99, 96, equation 2.7 with p0 = 1). It cannot rise with the distance, and is made so by isotonic regression with
+weights f: where neighbouring distances are pooled, the rate is the null mass over the observed mass of the pool. The
+tail rate is the ratio of the two survival functions, at the best threshold that includes the gene (Storey 2002,
+*JRSS B* 64, 479).
+
+Neither density is made monotone by itself: that would spread null mass to small distances wherever the null mode is
+not at 0, and call genes below the null significant. Cost O((n_genes + n_null) n_points) time.
 """
 
 from __future__ import annotations
@@ -114,9 +119,8 @@ def empirical_pvalues(observed: Float64, null: Float64) -> Float64:
 def _rates(observed: Float64, null: Float64) -> Float64:
     """Local and tail rates at the observed distances: 2 x n_genes."""
     grid = _grid(observed, null)
-    f, f0 = _falling_density(observed, grid), _falling_density(null, grid)
-    local = _falling_ratio(f0, f)
-    tail = _falling_ratio(_survival(f0), _survival(f))
+    f, f0 = reflected_density(observed, grid), reflected_density(null, grid)
+    local, tail = _local_rate(f0, f), _tail_rate(f0, f)
     return np.stack([np.interp(observed, grid, local), np.interp(observed, grid, tail)])
 
 
@@ -131,15 +135,6 @@ def _bandwidth(sample: Float64, top: float) -> float:
     """Scott's rule; a sample without spread gets a width too small to see."""
     spread = float(np.std(sample, ddof=1)) if len(sample) > 1 else 0.0
     return float(max(spread * len(sample) ** -0.2, top / _MOST_POINTS))
-
-
-def _falling_density(sample: Float64, grid: Float64) -> Float64:
-    """Gaussian kernel density on [0, inf), reflected at 0, made non-increasing, with integral 1 on the grid."""
-    from scipy.optimize import isotonic_regression
-
-    falling = isotonic_regression(reflected_density(sample, grid), increasing=False).x
-    density: Float64 = falling / np.trapezoid(falling, grid)
-    return density
 
 
 def reflected_density(sample: Float64, grid: Float64) -> Float64:
@@ -171,18 +166,26 @@ def reflected_density(sample: Float64, grid: Float64) -> Float64:
     return density
 
 
+def _local_rate(f0: Float64, f: Float64) -> Float64:
+    """`f0 / f`, made non-increasing and at most 1."""
+    from scipy.optimize import isotonic_regression
+
+    # Weights must be positive; where there are no observed genes they hardly count.
+    weights = f / f.sum() + np.finfo(np.float64).tiny ** 0.25
+    falling = isotonic_regression(f0 / f0.sum() / weights, weights=weights, increasing=False).x
+    return np.minimum(falling, 1.0)
+
+
+def _tail_rate(f0: Float64, f: Float64) -> Float64:
+    """Ratio of the survival functions, made non-increasing and at most 1."""
+    null, observed = _survival(f0), _survival(f)
+    ratio = np.divide(null, observed, out=np.ones_like(null), where=null < observed)
+    falling: Float64 = np.minimum.accumulate(ratio)
+    return falling
+
+
 def _survival(density: Float64) -> Float64:
-    """Probability beyond each point."""
+    """Probability at or beyond each point."""
     beyond: Float64 = np.cumsum(density[::-1])[::-1]
     beyond /= beyond[0]
     return beyond
-
-
-def _falling_ratio(above: Float64, below: Float64) -> Float64:
-    """`above / below` in [0, 1], made non-increasing from the left.
-
-    From the left, because one stray null gene beyond all observed ones must not lift the rates of those below it.
-    """
-    ratio = np.divide(above, below, out=np.ones_like(above), where=below > 0)
-    falling: Float64 = np.minimum.accumulate(np.clip(ratio, 0.0, 1.0))
-    return falling

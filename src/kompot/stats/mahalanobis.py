@@ -2,13 +2,13 @@
 
 The distance of the fold change at evaluation points, under the sum of the two posterior covariances. With features
 P at the points (square and invertible when they are the landmarks), coefficients `z_1`, `z_2` and precisions `B_1`
-and `B_2`:
+and `B_2`::
 
     fold change at the points    P dz,                       dz = z_2 - z_1
     its covariance               P C Pᵀ,                     C = B_1⁻¹ + B_2⁻¹
     D²                           (P dz)ᵀ (P C Pᵀ)⁻¹ (P dz) = dzᵀ C⁻¹ dz          (P cancels)
 
-and with `B_1 = L_1 L_1ᵀ`, `W = L_2⁻¹ L_1` and the Cholesky factor R of `I + Wᵀ W`:
+and with `B_1 = L_1 L_1ᵀ`, `W = L_2⁻¹ L_1` and the Cholesky factor R of `I + Wᵀ W`::
 
     C = L_1⁻ᵀ L_1⁻¹ + L_2⁻ᵀ L_2⁻¹ = L_1⁻ᵀ (I + Wᵀ W) L_1⁻¹       (because L_2⁻ᵀ L_2⁻¹ = L_1⁻ᵀ Wᵀ W L_1⁻¹)
     D² = |R⁻¹ L_1ᵀ dz|²,

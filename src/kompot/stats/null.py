@@ -18,6 +18,7 @@ from kompot._checks import is_sparse
 from kompot._typing import Ints, Matrix
 from kompot.errors import NullDistributionWarning, warn
 from kompot.gp.features import row_slices
+from kompot.gp.products import product_dtype
 from kompot.gp.rows import RowSource, row_source, stack_rows
 
 _BLOCK_BYTES = 256_000_000
@@ -34,7 +35,7 @@ class NullDraw:
     """State after the genes were drawn."""
 
 
-def draw_null_genes(n_genes: int, n_null: int, seed: int | None) -> NullDraw:
+def draw_null_genes(n_genes: int, n_null: int, seed: int | None, *, asked: bool = True) -> NullDraw:
     """Choose the genes to shuffle.
 
     Parameters
@@ -45,6 +46,8 @@ def draw_null_genes(n_genes: int, n_null: int, seed: int | None) -> NullDraw:
         Number of null genes wanted; more than `n_genes` are drawn with replacement, with a warning.
     seed
         None is a fixed seed.
+    asked
+        Whether the user asked for this number; drawing with replacement is then worth a warning.
 
     Returns
     -------
@@ -57,7 +60,7 @@ def draw_null_genes(n_genes: int, n_null: int, seed: int | None) -> NullDraw:
     [0, 1, 2]
     """
     rng = np.random.default_rng(0 if seed is None else seed)
-    if n_null > n_genes:
+    if n_null > n_genes and asked:
         warn(
             f"{n_null} null genes were asked for, but the data have {n_genes} genes: they are drawn with replacement "
             f"(each draw is shuffled anew). Set FDRSettings(null_genes={n_genes}) or less to draw each gene once.",
@@ -123,8 +126,9 @@ def gather_columns(matrix: Matrix, columns: Ints, order: Ints) -> Matrix:
         rows = matrix.tocsr()[:, columns]
     else:
         source = row_source(matrix, columns)
-        pieces = [sparse.csr_matrix(source.rows(part)) for part in row_slices(matrix.shape[0], _READ_ROWS)]
-        rows = stack_rows(pieces)
+        dtype = product_dtype(source.dtype)
+        parts = row_slices(matrix.shape[0], _READ_ROWS)
+        rows = stack_rows([sparse.csr_matrix(source.rows(part).astype(dtype, copy=False)) for part in parts])
     gathered = rows[order].tocsc()
     gathered.eliminate_zeros()
     return gathered

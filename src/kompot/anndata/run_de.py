@@ -46,7 +46,7 @@ def de(
 
     For every gene: the Mahalanobis distance of its fold change under Gaussian-process posteriors, the mean log fold
     change and the local false discovery rate; for every cell and gene: smoothed expression and fold change. With
-    coefficients `z_c` and posterior precisions `B_c` of condition c on shared features phi,
+    coefficients `z_c` and posterior precisions `B_c` of condition c on shared features phi::
 
         fold change at x:  phi(x)·(z_2 - z_1)
         D² = dzᵀ (B_1⁻¹ + B_2⁻¹)⁻¹ dz,    dz = z_2 - z_1      (Mahalanobis 1936, *Proc. Natl. Inst. Sci. India* 2, 49)

@@ -1,0 +1,92 @@
+"""What the package exports, and that it is documented."""
+
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kompot
+
+PACKAGES = ("kompot", "kompot.anndata", "kompot.datasets", "kompot.differential")
+DOCS = Path(__file__).parents[1] / "docs" / "api.md"
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_all_lists_what_exists_and_is_documented(name):
+    package = importlib.import_module(name)
+    for item in package.__all__:
+        value = getattr(package, item)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert value.__doc__, item
+    public = {key for key, value in vars(package).items() if not key.startswith("_") and not inspect.ismodule(value)}
+    assert public - {"annotations"} <= set(package.__all__)
+
+
+def test_every_export_is_in_the_reference():
+    text = DOCS.read_text()
+    for name in kompot.__all__:
+        if name in ("__version__", "anndata", "datasets"):
+            continue
+        assert f"kompot.{name}" in text, name
+
+
+DE_SIGNATURE = [
+    "adata",
+    "groupby",
+    "condition1",
+    "condition2",
+    "obsm_key",
+    "layer",
+    "genes",
+    "sample_col",
+    "gp",
+    "fdr",
+    "filter",
+    "storage",
+    "output",
+    "model",
+    "dry_run",
+]
+
+
+def test_signature_of_de_is_the_one_promised():
+    parameters = inspect.signature(kompot.de).parameters
+    assert list(parameters) == [*DE_SIGNATURE, "function_kwargs"]
+    assert parameters["obsm_key"].default == "DM_EigenVectors"
+    assert parameters["function_kwargs"].kind is inspect.Parameter.VAR_KEYWORD
+    assert all(parameters[name].default is None for name in DE_SIGNATURE[5:14])
+    assert parameters["dry_run"].default is False
+
+
+def run_python(code):
+    return subprocess.run(  # noqa: S603  our own interpreter and code
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_importing_is_cheap_and_changes_nothing():
+    code = """
+import logging, sys, warnings
+import anndata
+before = set(sys.modules), list(warnings.filters), list(logging.getLogger().handlers)
+import kompot
+heavy = [m for m in ("sklearn", "scipy.stats", "scipy.optimize", "matplotlib", "dask", "zarr")
+         if m in sys.modules and m not in before[0]]
+assert not heavy, heavy
+assert before[1] == list(warnings.filters)
+assert before[2] == list(logging.getLogger().handlers)
+assert not logging.getLogger("kompot").handlers
+print("fine")
+"""
+    assert run_python(code) == "fine\n"
+
+
+def test_the_demonstration_runs():
+    shown = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "kompot"], capture_output=True, text=True, check=True
+    ).stdout
+    for part in ("distance", "mean LFC", "local FDR", "Time:", "global"):
+        assert part in shown
