@@ -32,6 +32,14 @@ def real_number(name: str, value: object) -> float:
     return float(value)
 
 
+def finite_float(name: str, value: object) -> float:
+    """`value` as a finite float."""
+    number = real_number(name, value)
+    if math.isinf(number):
+        raise ValueError(f"{name} must be finite, came {value!r}.")
+    return number
+
+
 def positive_float(name: str, value: object) -> float:
     """`value` as a finite float above 0."""
     number = real_number(name, value)

@@ -93,11 +93,20 @@ def _two_matrices(name: str, value: Any) -> tuple[Any, Any]:
 
 
 def _same(first: Any, second: Any) -> bool:
-    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
-        return type(first) is type(second) and np.array_equal(first, second)
-    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
+    """Whether two values are equal, arrays and tables element by element."""
+    if first is second or type(first) is not type(second):
+        return first is second
+    if isinstance(first, np.ndarray):
+        return np.array_equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(_same(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple):
         return len(first) == len(second) and all(map(_same, first, second))
-    return bool(first is second or first == second)
+    if check.is_sparse(first):
+        return bool(first.shape == second.shape and (first != second).nnz == 0)
+    if hasattr(first, "equals"):  # pandas
+        return bool(first.equals(second))
+    return bool(first == second)
 
 
 class _Settings:
@@ -109,8 +118,13 @@ class _Settings:
             raise AttributeError(
                 f"{type(self).__name__} has no setting {name!r}.{check.nearest(name, known)} Known: {', '.join(known)}."
             )
+        before = getattr(self, name)
         object.__setattr__(self, name, known[name].metadata["check"](name, value))
-        self._check_together()
+        try:
+            self._check_together()
+        except ValueError:
+            object.__setattr__(self, name, before)
+            raise
 
     def _check_together(self) -> None:
         """Check settings against each other."""

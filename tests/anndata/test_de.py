@@ -183,6 +183,17 @@ def test_backed_data(tmp_path, kind):
     backed.file.close()
 
 
+def test_a_copy_of_backed_data_is_in_memory(tmp_path):
+    adata = small_adata()
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    backed = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    copy = run(backed, output=kompot.OutputSettings(copy=True, **QUIET))
+    assert not copy.isbacked
+    assert K + "mahalanobis" in copy.var
+    assert K + "mahalanobis" not in backed.var
+    backed.file.close()
+
+
 def test_lazy_data():
     da = pytest.importorskip("dask.array")
     adata = small_adata()

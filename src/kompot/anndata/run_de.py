@@ -13,7 +13,7 @@ from kompot.anndata.history import storage_key, with_run
 from kompot.anndata.record import check_overwrite, de_record
 from kompot.anndata.request import DERequest, build_request, refuse_unfinished, settings_of
 from kompot.anndata.results import field_changes, gene_table, landmark_entry, result_dict
-from kompot.anndata.store import Change, commit
+from kompot.anndata.store import Change, commit, independent_copy
 from kompot.settings import (
     FDRSettings,
     FilterSettings,
@@ -114,7 +114,7 @@ def de(
         check_overwrite(adata, request)
     outcome = compute(request, layers=writes and settings.storage.store_layers)
     table = gene_table(request, outcome)
-    target = adata.copy() if settings.output.copy else adata
+    target = independent_copy(adata) if settings.output.copy else adata
     if writes:
         commit(target, changes_of(target, request, outcome, table))
     return _returned(target, request, outcome, table)

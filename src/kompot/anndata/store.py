@@ -54,6 +54,11 @@ def commit(adata: AnnData, changes: Sequence[Change]) -> None:
                     _restore(adata, change, value)
 
 
+def independent_copy(adata: AnnData) -> AnnData:
+    """A copy in memory; of an object on disk too, which AnnData would only copy to another file."""
+    return adata.to_memory() if adata.isbacked else adata.copy()
+
+
 def _current(adata: AnnData, change: Change) -> Any:
     container = getattr(adata, change.place)
     return container.get(change.name, _ABSENT)

@@ -64,7 +64,7 @@ def summarise_cells(fit: TwoConditionFit, cells: FeatureTable) -> CellSummary:
         residual = features.residual(cells.X[rows], phi)
         for condition, posterior in enumerate(fit.posteriors):
             variances[condition, rows] = total_variance(posterior, phi, residual)
-    return CellSummary(feature_sum / n_cells, variances[0], variances[1])
+    return CellSummary(feature_sum / max(n_cells, 1), variances[0], variances[1])
 
 
 def empty_layers(

@@ -14,11 +14,12 @@ from kompot.differential.expression_model import ExpressionModel
 from kompot.differential.fit import TwoConditionFit, fit_two_conditions
 from kompot.differential.result import FoldChange
 from kompot.gp.features import Approximation, FeatureTable
-from kompot.gp.function_estimator import expression_matrix, prepare_features, prepare_kernel
+from kompot.gp.function_estimator import expression_matrix
 from kompot.gp.landmarks import canonical_order
 from kompot.gp.moments import Moment, accumulate
 from kompot.gp.parameters import RegressionParameters, regression_parameters
 from kompot.gp.predictor import Predictor
+from kompot.gp.prepare import prepare_features, prepare_kernel
 from kompot.gp.rows import RowSource, StackedRows, row_source
 from kompot.stats.null import NullDraw, draw_null_genes, shuffled_blocks
 
@@ -151,6 +152,10 @@ class DifferentialExpression:
         tuple[TwoConditionFit, NullDraw]
             The fit of the null genes, and which genes were shuffled.
         """
+        if Y.shape[0] != len(self.cells.X):
+            raise ValueError(
+                f"Y must have one row per cell fitted: needed {len(self.cells.X)} rows, came {Y.shape[0]}."
+            )
         draw = draw_null_genes(Y.shape[1], n_null, seed, asked=asked)
         used = np.flatnonzero(self.condition >= 0)
         order = used[canonical_order(self.cells.X[used])]
@@ -171,12 +176,19 @@ class DifferentialExpression:
         TwoConditionFit
             Of these genes.
         """
-        features, moments = self.result.features, []
+        features, batch_size = self.result.features, self.parameters.batch_size
+        moments: list[Moment] = []
         for c, Y in enumerate((Y1, Y2)):
             X = self.cells.X[self.condition == c]
             matrix, _ = expression_matrix(f"expression of condition {c + 1}", Y, len(X))
             everyone = np.zeros(len(X), dtype=np.int64)
-            moments += accumulate(FeatureTable(features, X, keep_bytes=0), row_source(matrix), everyone, 1)
+            moments += accumulate(
+                FeatureTable(features, X, keep_bytes=0), row_source(matrix), everyone, 1, batch_size=batch_size
+            )
+        if moments[0].n_genes != moments[1].n_genes:
+            raise ValueError(
+                f"Both conditions must have the same genes: came {moments[0].n_genes} and {moments[1].n_genes} columns."
+            )
         return self._fitted(*moments)
 
     def _fitted(self, first: Moment, second: Moment) -> TwoConditionFit:

@@ -224,10 +224,13 @@ def select_features(
         direct = whole and not jitter
         residual, gram = (pool.residual, _gram(pool.features)) if direct else _measure(cells, order)
         approximation = _assess(residual, gram, sigma, tolerance, capped=pool.rank >= limit)
-        if whole or approximation.converged or pool.exhausted or pool.rank >= limit:
+        if len(places) == n_cells or approximation.converged or pool.rank >= limit:
             break
         pivots = places[pool.pivots]
-        places = np.union1d(places, np.argsort(-residual, kind="stable")[: POOL_SIZE // 10])
+        worst = np.argsort(-residual, kind="stable")[: POOL_SIZE // 10 + 1]
+        if pool.exhausted and np.isin(worst, places).all():
+            break  # what is missing is rounding
+        places = np.union1d(places, worst)
         target *= 0.7
     _warn_if_capped(approximation, n_cells)
     return cells, approximation

@@ -7,89 +7,19 @@ from typing import Any
 import numpy as np
 
 from kompot import _checks as check
-from kompot._typing import Bools, Float64, Matrix
-from kompot.gp.features import Approximation, FeatureTable, assess, features_at, select_features
-from kompot.gp.kernels import Kernel
-from kompot.gp.length_scale import length_scale, pooled_nearest_distances
+from kompot._typing import Float64, Matrix
+from kompot.gp.features import Approximation
 from kompot.gp.moments import accumulate
-from kompot.gp.parameters import RegressionParameters, regression_parameters
+from kompot.gp.parameters import regression_parameters
 from kompot.gp.predictor import Predictor
+from kompot.gp.prepare import prepare_features, prepare_kernel
 from kompot.gp.regression import fit_posterior
 from kompot.gp.rows import row_source
 
 
-def prepare_kernel(parameters: RegressionParameters, groups: list[Float64]) -> Kernel:
-    """The kernel for cells in groups (conditions) whose nearest neighbours are sought within the group.
-
-    Parameters
-    ----------
-    parameters
-        Of the regression.
-    groups
-        Cell states of each group, each n_cells x n_dims.
-
-    Returns
-    -------
-    Kernel
-        With the length scale given or estimated.
-    """
-
-    def estimate() -> float:
-        distances = parameters.nn_distances
-        if distances is None:
-            distances = pooled_nearest_distances(groups)
-        distances = check.numeric_array("nn_distances", distances).astype(np.float64)
-        n_cells = sum(map(len, groups))
-        if distances.shape != (n_cells,):
-            raise ValueError(
-                f"nn_distances must hold one distance per cell: needed ({n_cells},), came {distances.shape}."
-            )
-        return length_scale(distances, parameters.ls_factor)
-
-    return parameters.kernel(estimate)
-
-
-def prepare_features(
-    parameters: RegressionParameters, kernel: Kernel, X: Float64, used: Bools | None = None
-) -> tuple[FeatureTable, Approximation]:
-    """Features of given cells: of the user's landmarks, or of landmarks chosen among the cells.
-
-    Parameters
-    ----------
-    parameters
-        Of the regression.
-    kernel
-        Covariance function.
-    X
-        Cell states, n_cells x n_dims.
-    used
-        Mask of the cells that will be fitted, n_cells; None for all.
-
-    Returns
-    -------
-    tuple[FeatureTable, Approximation]
-        The cells with their features, and how well those represent the kernel on the cells used.
-    """
-    landmarks = parameters.landmark_matrix(X.shape[1])
-    if landmarks is not None:
-        cells = FeatureTable(features_at(landmarks, kernel, parameters.jitter), X)
-        return cells, assess(cells, used=used, sigma=parameters.sigma, tolerance=parameters.tolerance)
-    return select_features(
-        X,
-        kernel,
-        used=used,
-        sigma=parameters.sigma,
-        max_rank=parameters.n_landmarks,
-        tolerance=parameters.tolerance,
-        jitter=parameters.jitter,
-        seed=parameters.seed,
-    )
-
-
 def expression_matrix(name: str, Y: Any, n_cells: int) -> tuple[Matrix, bool]:
     """Expression as a matrix with one row per cell, and whether it came as a vector."""
-    if not check.is_sparse(Y):
-        Y = check.numeric_array(name, Y)
+    Y = _compressed(Y) if check.is_sparse(Y) else check.numeric_array(name, Y)
     if Y.ndim not in (1, 2) or Y.shape[0] != n_cells:
         raise ValueError(
             f"{name} must have one row per cell: needed {n_cells} rows and one column per gene, came shape {Y.shape}."
@@ -100,6 +30,10 @@ def expression_matrix(name: str, Y: Any, n_cells: int) -> tuple[Matrix, bool]:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ValueError(f"{name} has NaN or infinite values. Remove or replace them first.")
     return (Y[:, None], True) if Y.ndim == 1 else (Y, False)
+
+
+def _compressed(Y: Matrix) -> Matrix:
+    return Y if Y.format == "csc" else Y.tocsr()
 
 
 class FunctionEstimator:

@@ -213,7 +213,8 @@ class CallableKernel(Kernel):
     """Positive semi-definite; called with two (n x n_dims) arrays."""
 
     def __call__(self, X: Float64, Y: Float64) -> Float64:
-        matrix = np.asarray(self.function(X, Y), dtype=np.float64)
+        # A copy, because the caller works in place and the function may keep what it returned.
+        matrix = np.array(self.function(X, Y), dtype=np.float64)
         if matrix.shape != (len(X), len(Y)):
             raise ValueError(
                 f"cov_func must return one row per row of X and one column per row of Y: needed "
@@ -261,6 +262,8 @@ def kernel_from_dict(spec: KernelSpec) -> Kernel:
     if spec["kind"] in ("Sum", "Product"):
         pair = Sum if spec["kind"] == "Sum" else Product
         return pair(kernel_from_dict(numbers["left"]), kernel_from_dict(numbers["right"]))
+    if spec["kind"] not in _BY_NAME:
+        raise ValueError(f"Unknown kernel {spec['kind']!r}; there is: {', '.join(sorted(_BY_NAME))}, Sum, Product.")
     return _BY_NAME[spec["kind"]](**numbers)
 
 

@@ -32,7 +32,7 @@ _SMALLEST_PIVOT = 1e-13
 
 def canonical_order(X: Float64) -> Ints:
     """Order of the rows by their coordinates (first column first), independent of the order they came in."""
-    return np.lexsort(X.T[::-1])
+    return np.lexsort(X.T[::-1]) if X.shape[1] else np.arange(len(X))
 
 
 @dataclass
@@ -113,10 +113,7 @@ class PivotedCholesky:
     def _draw(self, rng: np.random.Generator, size: int) -> Ints:
         cumulative = np.cumsum(np.where(self.residual > self._floor, self.residual, 0.0))
         drawn = np.searchsorted(cumulative, rng.random(size) * cumulative[-1], side="right")
-        # A cell drawn twice could only be rejected the second time.
-        _, first = np.unique(drawn, return_index=True)
-        unique: Ints = drawn[np.sort(first)]
-        return unique
+        return np.asarray(drawn, dtype=np.int64)
 
     def _thin(self, rng: np.random.Generator, drawn: Ints) -> tuple[Ints, Float64]:
         """The drawn cells that one-at-a-time sampling would keep, and the Cholesky factor of their residuals.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from kompot import _checks as check
 from kompot._typing import Float64
@@ -12,30 +12,26 @@ from kompot.errors import UnusedParameterWarning, warn
 from kompot.gp.features import TOLERANCE
 from kompot.gp.kernels import Kernel, Matern52, as_kernel
 
-WITHOUT_EFFECT = {
-    "gp_type": "the features are always chosen adaptively, to a certified tolerance",
+_ADAPTIVE = "the features are always chosen adaptively, to a certified tolerance"
+_FACTORS = "factors are computed from the landmarks"
+_CLOSED_FORM = "the posterior of a regression is solved in closed form"
+_NEWTON = "the density is found by Newton's method, to a gradient tolerance"
+_COMMON = {
+    "gp_type": _ADAPTIVE,
     "rank": "the rank follows from the tolerance; n_landmarks caps it",
-    "d": "a regression needs no intrinsic dimension",
-    "d_method": "a regression needs no intrinsic dimension",
-    "optimizer": "the posterior of a regression is solved in closed form",
-    "n_iter": "the posterior of a regression is solved in closed form",
-    "init_learn_rate": "the posterior of a regression is solved in closed form",
-    "initial_value": "the posterior of a regression is solved in closed form",
     "predictor_with_uncertainty": "the uncertainty is always available",
-    "y_is_mean": "noise enters through sigma",
     "check_rank": "the rank is always recorded",
     "jit": "nothing is compiled",
     "jit_compile": "nothing is compiled",
-    "Lp": "factors are computed from the landmarks",
-    "L": "factors are computed from the landmarks",
-    "K": "factors are computed from the landmarks",
+    "Lp": _FACTORS,
+    "L": _FACTORS,
+    "K": _FACTORS,
 }
-"""Names accepted for compatibility, and why they change nothing."""
 
 
 @dataclass(frozen=True)
-class RegressionParameters:
-    """What a regression needs besides the data."""
+class GPParameters:
+    """What every estimator needs besides the data."""
 
     cov_func: Any = None
     """Kernel, or any callable as `k(X, Y)`; replaces `cov_func_curry` and `ls`."""
@@ -49,14 +45,10 @@ class RegressionParameters:
     """Added to the diagonal of `k(U, U)`."""
     nn_distances: Any = None
     """Distance of each cell to its nearest other cell, n_cells; computed if not given."""
-    mu: float = 0.0
-    """Prior mean, in the units of expression."""
     ls: float | None = None
     """Length scale, in units of the embedding; estimated if not given."""
     ls_factor: float = 1.0
     """Multiplier of the estimated length scale."""
-    sigma: float = 1.0
-    """Noise standard deviation, in the units of expression."""
     random_state: int | None = None
     """Seed of the choice of landmarks; None is a fixed seed."""
     batch_size: int | None = None
@@ -64,20 +56,30 @@ class RegressionParameters:
     tolerance: float = TOLERANCE
     """Degrees of freedom that the features may lose, per degree kept."""
 
+    without_effect: ClassVar[Mapping[str, str]] = _COMMON
+    """Names accepted for compatibility, and why they change nothing."""
+
     def __post_init__(self) -> None:
-        for name in ("ls_factor", "sigma", "tolerance"):
-            check.positive_float(name, getattr(self, name))
-        if self.ls is not None:
-            check.positive_float("ls", self.ls)
-        check.non_negative_float("jitter", self.jitter)
-        check.real_number("mu", self.mu)
-        for name in ("n_landmarks", "batch_size"):
-            if getattr(self, name) is not None:
-                check.non_negative_int(name, getattr(self, name))
+        for name in ("ls_factor", "tolerance"):
+            self._convert(name, check.positive_float)
+        self._convert("jitter", check.non_negative_float)
+        self._convert("ls", check.positive_float, optional=True)
+        for name in ("n_landmarks", "batch_size", "random_state"):
+            self._convert(name, check.non_negative_int, optional=True)
         if self.cov_func is not None:
             as_kernel(self.cov_func)
         if not callable(self.cov_func_curry):
             raise TypeError(f"cov_func_curry must make a kernel from a length scale, came {self.cov_func_curry!r}.")
+
+    def _convert(self, name: str, verify: Callable[[str, object], Any], *, optional: bool = False) -> None:
+        """Check a value, unless it is None and may be, and keep it as a plain Python number."""
+        if not optional or getattr(self, name) is not None:
+            object.__setattr__(self, name, verify(name, getattr(self, name)))
+
+    @property
+    def noise(self) -> float:
+        """Noise standard deviation against which the features are certified."""
+        return 1.0
 
     @property
     def seed(self) -> int:
@@ -92,14 +94,83 @@ class RegressionParameters:
 
     def landmark_matrix(self, n_dims: int) -> Float64 | None:
         """The user's landmarks, checked against the width of the cell states."""
-        return None if self.landmarks is None else check.coordinates("landmarks", self.landmarks, n_dims)
+        if self.landmarks is None:
+            return None
+        landmarks = check.coordinates("landmarks", self.landmarks, n_dims)
+        if not len(landmarks):
+            raise ValueError("landmarks must hold at least one point, came none; leave it out to have them chosen.")
+        return landmarks
 
 
-def regression_parameters(given: Mapping[str, Any], owner: str = "FunctionEstimator") -> RegressionParameters:
+@dataclass(frozen=True)
+class RegressionParameters(GPParameters):
+    """What a regression needs besides the data."""
+
+    mu: float = 0.0
+    """Prior mean, in the units of expression."""
+    sigma: float = 1.0
+    """Noise standard deviation, in the units of expression."""
+
+    without_effect: ClassVar[Mapping[str, str]] = {
+        **_COMMON,
+        "d": "a regression needs no intrinsic dimension",
+        "d_method": "a regression needs no intrinsic dimension",
+        "optimizer": _CLOSED_FORM,
+        "n_iter": _CLOSED_FORM,
+        "init_learn_rate": _CLOSED_FORM,
+        "initial_value": _CLOSED_FORM,
+        "y_is_mean": "noise enters through sigma",
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._convert("sigma", check.positive_float)
+        self._convert("mu", check.finite_float)
+
+    @property
+    def noise(self) -> float:
+        """Noise standard deviation against which the features are certified."""
+        return self.sigma
+
+
+@dataclass(frozen=True)
+class DensityParameters(GPParameters):
+    """What a density needs besides the data."""
+
+    d: float | None = None
+    """Intrinsic dimension of the cell states; estimated if not given."""
+    d_method: str = "fractal"
+    """"fractal" estimates the dimension from the data, "embedding" takes the number of columns."""
+    mu: float | None = None
+    """Prior mean of the log density; the 1 % quantile of the naive log densities minus 10 if not given."""
+
+    without_effect: ClassVar[Mapping[str, str]] = {
+        **_COMMON,
+        "optimizer": _NEWTON,
+        "n_iter": _NEWTON,
+        "init_learn_rate": _NEWTON,
+        "initial_value": _NEWTON,
+        "sigma": "the noise of a density follows from its likelihood",
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._convert("d", check.positive_float, optional=True)
+        self._convert("mu", check.finite_float, optional=True)
+        if self.d_method not in ("fractal", "embedding"):
+            raise ValueError(f"d_method must be 'fractal' or 'embedding', came {self.d_method!r}.")
+
+
+P = TypeVar("P", bound=GPParameters)
+
+
+def parameters_from(kind: type[P], given: Mapping[str, Any], owner: str) -> P:
     """Parameters from keyword arguments.
 
     Parameters
     ----------
+    kind
+        `RegressionParameters` or `DensityParameters`.
     given
         Names and values.
     owner
@@ -107,12 +178,22 @@ def regression_parameters(given: Mapping[str, Any], owner: str = "FunctionEstima
 
     Returns
     -------
-    RegressionParameters
+    P
         Checked. Names without effect are reported in one warning; unknown names are a TypeError.
     """
-    known = [item.name for item in fields(RegressionParameters)]
-    check.known_names(given, [*known, *WITHOUT_EFFECT], owner)
-    unused = [f"{name} ({WITHOUT_EFFECT[name]})" for name in given if name in WITHOUT_EFFECT]
+    known = [item.name for item in fields(kind)]
+    check.known_names(given, [*known, *kind.without_effect], owner)
+    unused = [f"{name} ({kind.without_effect[name]})" for name in given if name not in known]
     if unused:
         warn(f"Without effect here: {'; '.join(unused)}.", UnusedParameterWarning)
-    return RegressionParameters(**{name: value for name, value in given.items() if name in known})
+    return kind(**{name: value for name, value in given.items() if name in known})
+
+
+def regression_parameters(given: Mapping[str, Any], owner: str = "FunctionEstimator") -> RegressionParameters:
+    """Parameters of a regression from keyword arguments; see `parameters_from`."""
+    return parameters_from(RegressionParameters, given, owner)
+
+
+def density_parameters(given: Mapping[str, Any], owner: str = "DensityEstimator") -> DensityParameters:
+    """Parameters of a density from keyword arguments; see `parameters_from`."""
+    return parameters_from(DensityParameters, given, owner)

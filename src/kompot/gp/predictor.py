@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,8 @@ class Predictor:
         Predictor
             Predicts the same numbers.
         """
+        if not zipfile.is_zipfile(path):
+            raise ValueError(f"{Path(path).name} was not written by Predictor.save.")
         with np.load(path, allow_pickle=False) as file:
             if "settings" not in file or "posterior_factor" not in file:
                 raise ValueError(f"{Path(path).name} was not written by Predictor.save.")

@@ -118,6 +118,8 @@ def empirical_pvalues(observed: Float64, null: Float64) -> Float64:
 
 def _rates(observed: Float64, null: Float64) -> Float64:
     """Local and tail rates at the observed distances: 2 x n_genes."""
+    if max(observed.max(), null.max()) == 0:
+        return np.ones((2, len(observed)))
     grid = _grid(observed, null)
     f, f0 = reflected_density(observed, grid), reflected_density(null, grid)
     local, tail = _local_rate(f0, f), _tail_rate(f0, f)
@@ -126,7 +128,7 @@ def _rates(observed: Float64, null: Float64) -> Float64:
 
 def _grid(observed: Float64, null: Float64) -> Float64:
     """Points from 0 to beyond the largest distance, close enough to resolve the null density."""
-    top = _REACH * max(observed.max(), null.max(), np.finfo(np.float64).tiny)
+    top = _REACH * max(observed.max(), null.max())
     points = np.ceil(2.0 * top / _bandwidth(null, top))
     return np.linspace(0.0, top, int(np.clip(points, _POINTS, _MOST_POINTS)))
 

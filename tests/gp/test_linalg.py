@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers import LAWS
+from kompot.gp.linalg import (
+    NotPositiveDefiniteError,
+    add_to_diagonal,
+    cholesky,
+    column_sums_of_squares,
+    solve_lower,
+    solve_lower_transposed,
+    solve_positive,
+    solve_rows,
+)
+
+
+def positive(n, seed):
+    A = np.random.default_rng(seed).normal(size=(n, n))
+    return A @ A.T + 0.1 * np.eye(n)
+
+
+def test_factor_worked_by_hand():
+    np.testing.assert_allclose(cholesky(np.array([[4.0, 2.0], [2.0, 10.0]]), "A", ""), [[2.0, 0.0], [1.0, 3.0]])
+
+
+@LAWS
+@given(n=st.integers(1, 12), seed=st.integers(0, 1000))
+def test_solves_against_inverses(n, seed):
+    A, B = positive(n, seed), np.random.default_rng(seed).normal(size=(n, 3))
+    L = cholesky(A, "A", "")
+    np.testing.assert_allclose(L, np.linalg.cholesky(A), atol=1e-10)
+    np.testing.assert_allclose(L @ solve_lower(L, B), B, atol=1e-9)
+    np.testing.assert_allclose(L.T @ solve_lower_transposed(L, B), B, atol=1e-9)
+    for order in ("C", "F"):
+        np.testing.assert_allclose(solve_rows(L, np.array(B.T, order=order)), solve_lower(L, B).T, atol=1e-12)
+    np.testing.assert_allclose(A @ solve_positive(L, B), B, atol=1e-8)
+
+
+def test_only_the_lower_triangle_is_read():
+    A = positive(4, 0)
+    np.testing.assert_array_equal(cholesky(np.tril(A), "A", ""), cholesky(A, "A", ""))
+
+
+def test_failure_names_the_matrix_and_the_way_out():
+    with pytest.raises(
+        NotPositiveDefiniteError, match=r"^The covariance is not positive definite. Raise it.$"
+    ) as caught:
+        cholesky(np.diag([1.0, -1.0]), "The covariance", "Raise it.")
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value.__cause__, np.linalg.LinAlgError)
+
+
+def test_sums_of_squares_and_diagonal():
+    A = np.array([[1.0, 2.0], [3.0, -4.0]])
+    before = A.copy()
+    np.testing.assert_array_equal(column_sums_of_squares(A), [10.0, 20.0])
+    np.testing.assert_array_equal(add_to_diagonal(A, 0.5), [[1.5, 2.0], [3.0, -3.5]])
+    np.testing.assert_array_equal(A, before)
+
+
+@pytest.mark.parametrize("solve", [solve_lower, solve_lower_transposed, solve_positive])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_solves_leave_their_input_alone(solve, order):
+    L, B = np.linalg.cholesky(positive(4, 0)), np.array(np.random.default_rng(0).normal(size=(4, 3)), order=order)
+    before = L.copy(), B.copy()
+    solve(L, B)
+    np.testing.assert_array_equal(L, before[0])
+    np.testing.assert_array_equal(B, before[1])
+
+
+@pytest.mark.parametrize("solve", [solve_lower, solve_lower_transposed, solve_positive])
+def test_solves_with_nothing_to_solve(solve):
+    assert solve(np.eye(3), np.empty((3, 0))).shape == (3, 0)
