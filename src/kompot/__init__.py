@@ -2,8 +2,9 @@
 
 from kompot import anndata, datasets
 from kompot._version import __version__
-from kompot.anndata import de
-from kompot.differential import DifferentialExpression, ExpressionModel
+from kompot.anndata import da, de, smooth_expression
+from kompot.differential import DifferentialAbundance, DifferentialExpression, ExpressionModel
+from kompot.gp.density_estimator import DensityEstimator, DensityPredictor
 from kompot.gp.function_estimator import FunctionEstimator
 from kompot.gp.predictor import Predictor
 from kompot.settings import (
@@ -18,6 +19,9 @@ from kompot.settings import (
 
 __all__ = [
     "DAThresholdSettings",
+    "DensityEstimator",
+    "DensityPredictor",
+    "DifferentialAbundance",
     "DifferentialExpression",
     "ExpressionModel",
     "FDRSettings",
@@ -30,6 +34,8 @@ __all__ = [
     "StorageSettings",
     "__version__",
     "anndata",
+    "da",
     "datasets",
     "de",
+    "smooth_expression",
 ]

@@ -31,6 +31,18 @@ class UnusedParameterWarning(KompotWarning):
     """A parameter that is accepted for compatibility has no effect here."""
 
 
+class DuplicateCellsWarning(KompotWarning):
+    """Several cells have the same coordinates."""
+
+
+class OffsetWarning(KompotWarning):
+    """The two densities differ by a constant because of unequal cell numbers."""
+
+
+class SkippedSampleWarning(KompotWarning):
+    """A biological sample has too few cells and is left out."""
+
+
 def _caller_depth() -> int:
     """Stack level of the first frame outside the package, seen from `warn`."""
     depth, frame = 1, inspect.currentframe()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from kompot._typing import Float64, Floats
 from kompot.anndata.extract import expression_rows
+from kompot.anndata.progress import progress_bar
 from kompot.anndata.request import DERequest, has_external_null
 from kompot.differential.evaluate import CellSummary, empty_layers, fill_layers, summarise_cells
 from kompot.differential.expression import DifferentialExpression, Track
@@ -147,10 +145,3 @@ def evaluate_layers(
         track=track,
     )
     return arrays
-
-
-@contextmanager
-def progress_bar(total: int, *, shown: bool) -> Iterator[Track]:
-    """A bar over cells that only appears when a run takes longer than a second."""
-    with tqdm(total=total, desc="kompot", unit=" cells", disable=not shown, delay=1.0, leave=False) as bar:
-        yield bar.update

@@ -336,3 +336,30 @@ def expression_rows(
 def is_in_memory(matrix: Matrix) -> bool:
     """Whether a matrix is a NumPy array or a SciPy sparse matrix."""
     return isinstance(matrix, np.ndarray) or check.is_sparse(matrix)
+
+
+def sample_labels(adata: AnnData, sample_col: str, used: Bools) -> np.ndarray[Any, Any]:
+    """Biological sample of each cell.
+
+    Parameters
+    ----------
+    adata
+        The object.
+    sample_col
+        Column of `adata.obs`.
+    used
+        Cells that need a label, n_cells.
+
+    Returns
+    -------
+    np.ndarray
+        n_cells, of objects; missing values only where they are not needed.
+    """
+    labels = label_column(adata, sample_col, "sample_col")
+    missing = int(labels.isna().to_numpy()[used].sum())
+    if missing:
+        raise ValueError(
+            f"adata.obs[{sample_col!r}] has no label for {missing} of the {int(used.sum())} cells compared. Label "
+            f"them, or leave these cells out."
+        )
+    return labels.to_numpy(dtype=object)

@@ -105,6 +105,48 @@ DE_FIELDS = (
 )
 """Fields of `kompot.de`."""
 
+DA_FIELDS = (
+    Field("lfc_key", "obs", "log_fold_change", "{K}_{A}_to_{B}_lfc", "Log fold change of the density of cells"),
+    Field(
+        "zscore_key",
+        "obs",
+        "log_fold_change_zscore",
+        "{K}_{A}_to_{B}_lfc_zscore{S}",
+        "Log fold change in posterior standard deviations",
+    ),
+    Field(
+        "ptp_key",
+        "obs",
+        "ptp",
+        "{K}_{A}_to_{B}_neg_log10_lfc_ptp{S}",
+        "-log10 posterior tail probability of the log fold change",
+    ),
+    Field(
+        "direction_key",
+        "obs",
+        "direction",
+        "{K}_{A}_to_{B}_lfc_direction{S}",
+        "Whether cells at this state became more (up) or less (down) frequent",
+    ),
+    Field("density_key_1", "obs", "density", "{K}_{A}_log_density", "Normalised log density of condition 1"),
+    Field("density_key_2", "obs", "density", "{K}_{B}_log_density", "Normalised log density of condition 2"),
+    Field(
+        "colors_key", "uns", "colors", "{K}_{A}_to_{B}_lfc_direction{S}_colors", "Colours of the directions, in order"
+    ),
+)
+"""Fields of `kompot.da`."""
+
+DIRECTION_COLORS = ("#d73027", "#d3d3d3", "#4575b4")
+"""Of up, neutral and down."""
+
+SMOOTH_FIELDS = (
+    Field("smoothed_key", "layers", "smoothed", "{K}_{A}_smoothed", "Smoothed expression"),
+    Field("std_key", "layers", "std", "{K}_{A}_std", "Posterior standard deviation of the smoothed expression"),
+    Field("obs_variance_key", "layers", "obs_variance", "{K}_{A}_obs_variance", "Empirical noise variance"),
+    Field("sample_variance_key", "layers", "sample_variance", "{K}_{A}_sample_variance", "Variance between samples"),
+)
+"""Fields of `kompot.smooth_expression`; A is the condition or "all"."""
+
 FDR_KEYS = ("mahalanobis_pvalue_key", "mahalanobis_local_fdr_key", "mahalanobis_tail_fdr_key", "is_de_key")
 """Those that need a null distribution."""
 

@@ -1,75 +1,16 @@
-"""The record of a `kompot.de` run, and the check for fields of earlier runs that it would replace."""
+"""The record of a `kompot.de` run."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
-from anndata import AnnData
-
 from kompot._version import __version__
 from kompot.anndata.compute import DEOutcome
 from kompot.anndata.fields import FDR_KEYS, by_place
-from kompot.anndata.history import environment, get_field_owners, get_run_history, settings_record, timestamp
+from kompot.anndata.history import environment, settings_record, timestamp
 from kompot.anndata.request import DERequest
 from kompot.anndata.results import fdr_summary
-from kompot.errors import OverwriteWarning, warn
-
-_SHOWN = 5
-
-
-def check_overwrite(adata: AnnData, request: DERequest) -> None:
-    """Warn of or refuse to replace existing fields, as `StorageSettings.overwrite` says.
-
-    Parameters
-    ----------
-    adata
-        Looked at, not changed.
-    request
-        Names of the fields to be written.
-
-    Raises
-    ------
-    ValueError
-        With `overwrite=False`, if any field exists.
-    """
-    overwrite = request.settings.storage.overwrite
-    existing = [
-        f"{item.field.place}[{item.name!r}]"
-        for item in request.fields.values()
-        if item.name in getattr(adata, item.field.place)
-    ]
-    if not existing or overwrite:
-        return
-    shown = ", ".join(existing[:_SHOWN]) + (f" and {len(existing) - _SHOWN} more" if len(existing) > _SHOWN else "")
-    message = f"Results exist already{_previous_run(adata, request)}: {shown}."
-    if overwrite is False:
-        raise ValueError(
-            f"{message} Nothing was computed. Set StorageSettings(overwrite=True) to replace them, or another "
-            f"result_key."
-        )
-    warn(
-        f"{message} They will be replaced; StorageSettings(overwrite=True) silences this, another result_key keeps "
-        f"both.",
-        OverwriteWarning,
-    )
-
-
-def _previous_run(adata: AnnData, request: DERequest) -> str:
-    owners = get_field_owners(adata, "de")
-    owned = [
-        owners[place][name]
-        for place, names in by_place(request.fields.values()).items()
-        for name in names
-        if name in owners.get(place, {})
-    ]
-    history = get_run_history(adata, "de")
-    if not owned or max(owned) >= len(history):
-        return ""
-    run = history[max(owned)]
-    params = run.get("params", {})
-    conditions = f"{params.get('condition1', 'unknown')} to {params.get('condition2', 'unknown')}"
-    return f" (run {max(owned)} of {run.get('timestamp', 'unknown time')}, {conditions})"
 
 
 def de_record(request: DERequest, outcome: DEOutcome) -> dict[str, Any]:

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from kompot import _checks as check
 from kompot._typing import Float64, Ints, Matrix
 from kompot.anndata import extract
+from kompot.anndata.arguments import check_containers, estimator_parameters, require_anndata, warn_of_unused
 from kompot.anndata.fields import DE_FIELDS, EXTRA_KEYS, FDR_KEYS, NamedField, named_fields
 from kompot.anndata.history import storage_key
-from kompot.errors import NullDistributionWarning, UnusedParameterWarning, warn
-from kompot.gp.parameters import RegressionParameters, regression_parameters
+from kompot.errors import NullDistributionWarning, warn
+from kompot.gp.parameters import RegressionParameters
 from kompot.settings import (
     FDRSettings,
     FilterSettings,
@@ -27,7 +27,6 @@ from kompot.settings import (
 )
 
 AUTO_NULL_GENES = 2000
-_ENGINE_CHOOSES = 100
 _GP_NAMES = ("sigma", "ls", "ls_factor", "n_landmarks", "landmarks", "batch_size", "random_state")
 
 
@@ -117,22 +116,6 @@ def has_external_null(fdr: FDRSettings) -> bool:
     return fdr.null_mahalanobis is not None or fdr.null_expression is not None
 
 
-def settings_of(**given: Any) -> DESettings:
-    """All settings, defaults for None; an object of another class is refused."""
-    classes = {
-        "gp": GPSettings,
-        "fdr": FDRSettings,
-        "filter": FilterSettings,
-        "storage": StorageSettings,
-        "output": OutputSettings,
-        "model": ModelSettings,
-    }
-    for name, value in given.items():
-        if value is not None and not isinstance(value, classes[name]):
-            raise TypeError(f"{name} must be kompot.{classes[name].__name__}(...) or None, came {check.show(value)}.")
-    return DESettings(**{name: cls() if given[name] is None else given[name] for name, cls in classes.items()})
-
-
 def refuse_unfinished(settings: DESettings, *, sample_col: str | None, dry_run: bool) -> None:
     """Raise for parts of the interface that this version does not compute; nothing is silently ignored."""
     unfinished = {"sample_col": sample_col is not None, "dry_run": dry_run}
@@ -152,21 +135,6 @@ def refuse_unfinished(settings: DESettings, *, sample_col: str | None, dry_run: 
     wanted = [name for name, is_wanted in unfinished.items() if is_wanted]
     if wanted:
         raise NotImplementedError(f"kompot.de does not support {', '.join(wanted)} yet; leave it at its default.")
-
-
-def regression_from(gp: GPSettings, extra: Mapping[str, Any], n_dims: int) -> RegressionParameters:
-    """Parameters of the regression from the settings and the keyword arguments beside them."""
-    from_settings = {name: getattr(gp, name) for name in _GP_NAMES}
-    if from_settings["batch_size"] == _ENGINE_CHOOSES:
-        from_settings["batch_size"] = None
-    for name in extra:
-        if name in _GP_NAMES and not gp.is_default(name):
-            raise TypeError(f"{name} was given twice: as a keyword and in gp=GPSettings({name}=...). Give it once.")
-    if gp.jit_compile:
-        warn("Without effect here: jit_compile (nothing is compiled).", UnusedParameterWarning)
-    parameters = regression_parameters({**from_settings, **extra}, "kompot.de")
-    parameters.landmark_matrix(n_dims)
-    return parameters
 
 
 def null_counts(fdr: FDRSettings, output: OutputSettings, n_genes: int) -> tuple[int, Ints]:
@@ -224,16 +192,6 @@ def check_external_null(fdr: FDRSettings, condition: Ints) -> None:
             raise ValueError(f"null_expression[{code}] has NaN or infinite values.")
 
 
-def check_containers(adata: AnnData, result_key: str) -> None:
-    """Raise if the places for records in `adata.uns` are taken by something else."""
-    for key in dict.fromkeys((storage_key("de"), result_key)):
-        if key in adata.uns and not isinstance(adata.uns[key], Mapping):
-            raise ValueError(
-                f"adata.uns[{key!r}] is needed for the record of the run but holds {check.show(adata.uns[key])}. "
-                f"Rename or delete it, or set StorageSettings(result_key=...)."
-            )
-
-
 def written_fields(
     settings: DESettings, result_key: str, conditions: tuple[Any, Any], *, fdr: bool
 ) -> dict[str, NamedField]:
@@ -279,8 +237,7 @@ def build_request(
     DERequest
         Everything the computation needs.
     """
-    if not isinstance(adata, AnnData):
-        raise TypeError(f"adata must be an AnnData object, came {type(adata).__name__}.")
+    require_anndata(adata)
     conditions = (extract.plain_label(conditions[0]), extract.plain_label(conditions[1]))
     condition = extract.condition_codes(adata, groupby, *conditions)
     X = extract.cell_states(adata, obsm_key)
@@ -291,7 +248,8 @@ def build_request(
     if not len(columns):
         raise ValueError("No genes are left to analyse: all of them are named in FDRSettings.null_genes.")
     check_external_null(settings.fdr, condition)
-    check_containers(adata, settings.storage.result_key or storage_key("de"))
+    check_containers(adata, "de", settings.storage.result_key or storage_key("de"))
+    warn_of_unused({"gp": settings.gp}, {"gp": ("jit_compile",)}, "kompot.de")
     used = np.arange(adata.n_vars) if n_null else np.union1d(columns, prebaked)
     extract.require_finite(matrix, condition >= 0, used, adata.var_names, layer)
     return DERequest(
@@ -302,7 +260,7 @@ def build_request(
         genes=None if genes is None else list(adata.var_names[columns]),
         settings=settings,
         extra=dict(extra),
-        parameters=regression_from(settings.gp, extra, X.shape[1]),
+        parameters=estimator_parameters(RegressionParameters, settings.gp, _GP_NAMES, extra, "kompot.de", X.shape[1]),
         X=X,
         condition=condition,
         matrix=matrix,

@@ -9,7 +9,6 @@ import pandas as pd
 
 from kompot._typing import Float64, Floats
 from kompot.anndata.compute import DEOutcome
-from kompot.anndata.history import timestamp
 from kompot.anndata.request import DERequest
 from kompot.anndata.store import Change
 from kompot.differential.evaluate import empty_layers, fill_layers
@@ -84,27 +83,6 @@ def for_all_genes(request: DERequest, values: np.ndarray[Any, Any]) -> np.ndarra
     everyone = np.full(len(request.all_genes), False if values.dtype == np.bool_ else np.nan)
     everyone[request.columns] = values
     return everyone
-
-
-def landmarks_info(landmarks: Float64, source: str) -> dict[str, Any]:
-    """Description of the landmarks for `adata.uns`."""
-    return {
-        "shape": str(landmarks.shape),
-        "dtype": str(landmarks.dtype),
-        "source": source,
-        "n_landmarks": len(landmarks),
-        "timestamp": timestamp(),
-    }
-
-
-def landmark_entry(request: DERequest, outcome: DEOutcome) -> dict[str, Any]:
-    """What goes into `adata.uns[result_key]` about the landmarks."""
-    landmarks = outcome.model.landmarks
-    source = "computed" if request.parameters.landmarks is None else "provided"
-    entry: dict[str, Any] = {"landmarks_info": landmarks_info(landmarks, source)}
-    if request.settings.storage.store_landmarks:
-        entry["landmarks"] = landmarks
-    return entry
 
 
 def fdr_summary(outcome: DEOutcome) -> dict[str, Any] | None:

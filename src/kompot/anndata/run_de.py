@@ -8,12 +8,16 @@ from typing import Any
 import pandas as pd
 from anndata import AnnData
 
+from kompot.anndata.arguments import settings_of
 from kompot.anndata.compute import DEOutcome, compute
+from kompot.anndata.deliver import deliver, writes_results
 from kompot.anndata.history import storage_key, with_run
-from kompot.anndata.record import check_overwrite, de_record
-from kompot.anndata.request import DERequest, build_request, refuse_unfinished, settings_of
-from kompot.anndata.results import field_changes, gene_table, landmark_entry, result_dict
-from kompot.anndata.store import Change, commit, independent_copy
+from kompot.anndata.landmarks import landmark_entry
+from kompot.anndata.overwrite import check_overwrite
+from kompot.anndata.record import de_record
+from kompot.anndata.request import DERequest, DESettings, build_request, refuse_unfinished
+from kompot.anndata.results import field_changes, gene_table, result_dict
+from kompot.anndata.store import Change
 from kompot.settings import (
     FDRSettings,
     FilterSettings,
@@ -106,18 +110,20 @@ def de(
     >>> bool((adata.var["kompot_de_Young_to_Old_mahalanobis"] > 0).all())
     True
     """
-    settings = settings_of(gp=gp, fdr=fdr, filter=filter, storage=storage, output=output, model=model)
+    settings = DESettings(**settings_of(gp=gp, fdr=fdr, filter=filter, storage=storage, output=output, model=model))
     refuse_unfinished(settings, sample_col=sample_col, dry_run=dry_run)
     request = build_request(adata, groupby, (condition1, condition2), obsm_key, layer, genes, settings, function_kwargs)
-    writes = settings.output.inplace or settings.output.copy
+    writes = writes_results(settings.output)
     if writes:
-        check_overwrite(adata, request)
+        check_overwrite(adata, request.fields.values(), settings.storage.overwrite, "de")
     outcome = compute(request, layers=writes and settings.storage.store_layers)
     table = gene_table(request, outcome)
-    target = independent_copy(adata) if settings.output.copy else adata
-    if writes:
-        commit(target, changes_of(target, request, outcome, table))
-    return _returned(target, request, outcome, table)
+    return deliver(
+        adata,
+        settings.output,
+        lambda target: changes_of(target, request, outcome, table),
+        lambda: result_dict(request, outcome, table),
+    )
 
 
 def changes_of(adata: AnnData, request: DERequest, outcome: DEOutcome, table: pd.DataFrame) -> list[Change]:
@@ -125,18 +131,10 @@ def changes_of(adata: AnnData, request: DERequest, outcome: DEOutcome, table: pd
     type_key, result_key = storage_key("de"), request.result_key
     entries = {type_key: with_run(adata, "de", de_record(request, outcome))}
     base = entries.get(result_key, dict(adata.uns.get(result_key, {})))
-    entries[result_key] = {**base, **landmark_entry(request, outcome)}
+    given = request.parameters.landmarks is not None
+    keep = request.settings.storage.store_landmarks
+    entries[result_key] = {**base, **landmark_entry(outcome.model.landmarks, given=given, keep=keep)}
     return [
         *field_changes(request, outcome, table),
         *(Change("uns", key, value) for key, value in entries.items()),
     ]
-
-
-def _returned(target: AnnData, request: DERequest, outcome: DEOutcome, table: pd.DataFrame) -> Any:
-    output = request.settings.output
-    wants_dict = output.return_full_results or output.return_null_data
-    if output.copy:
-        return (result_dict(request, outcome, table), target) if wants_dict else target
-    if wants_dict or not output.inplace:
-        return result_dict(request, outcome, table)
-    return None

@@ -1,7 +1,15 @@
 """The analyses on plain arrays."""
 
+from kompot.differential.abundance import DifferentialAbundance
 from kompot.differential.expression import DifferentialExpression
 from kompot.differential.expression_model import ExpressionModel
-from kompot.differential.result import FoldChange, Smoothed
+from kompot.differential.result import AbundanceChange, FoldChange, Smoothed
 
-__all__ = ["DifferentialExpression", "ExpressionModel", "FoldChange", "Smoothed"]
+__all__ = [
+    "AbundanceChange",
+    "DifferentialAbundance",
+    "DifferentialExpression",
+    "ExpressionModel",
+    "FoldChange",
+    "Smoothed",
+]

@@ -32,4 +32,22 @@ class Smoothed:
     mean: Float64
     """Posterior mean, n_cells x n_genes."""
     std: Float64
-    """Posterior standard deviation, n_cells."""
+    """Standard deviation, n_cells, or n_cells x n_genes where the variance differs between genes."""
+
+
+@dataclass(frozen=True)
+class AbundanceChange:
+    """Density of two conditions at the same cell states."""
+
+    log_density_1: Float64
+    """Normalised log density of condition 1 (natural logarithm of the share of its cells per volume), n."""
+    log_density_2: Float64
+    """The same of condition 2."""
+    lfc: Float64
+    """`log_density_2 - log_density_1 + offset`, n: natural logarithm of the ratio of the densities."""
+    variance: Float64
+    """Posterior variance of `lfc`, n, the variance between samples included where there are any."""
+    zscore: Float64
+    """`lfc / sqrt(variance + eps)`, n."""
+    neg_log10_ptp: Float64
+    """`-log10` of the posterior tail probability, n."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,8 @@ import numpy as np
 from kompot._checks import coordinates
 from kompot._typing import Float64
 from kompot.gp.features import Features, row_slices
-from kompot.gp.kernels import kernel_from_dict
 from kompot.gp.regression import Posterior, total_variance
-
-_FORMAT = 1
+from kompot.gp.storage import load_posterior, save_posterior
 
 
 @dataclass(frozen=True)
@@ -100,24 +96,7 @@ class Predictor:
         path
             File to write, used literally.
         """
-        settings = {
-            "format": _FORMAT,
-            "kernel": self.features.kernel.to_dict(),
-            "triangular": self.features.triangular,
-            "sigma": self.posterior.sigma,
-            "mu": self.posterior.mu,
-            "squeeze": self.squeeze,
-        }
-        with Path(path).open("wb") as file:
-            np.savez(
-                file,
-                allow_pickle=False,
-                settings=np.array(json.dumps(settings)),
-                landmarks=self.features.landmarks,
-                feature_factor=self.features.factor,
-                coef=self.posterior.coef,
-                posterior_factor=self.posterior.factor,
-            )
+        save_posterior(path, self.features, self.posterior, "Predictor", {"squeeze": self.squeeze})
 
     @classmethod
     def load(cls, path: str | Path) -> Predictor:
@@ -133,17 +112,7 @@ class Predictor:
         Predictor
             Predicts the same numbers.
         """
-        if not zipfile.is_zipfile(path):
-            raise ValueError(f"{Path(path).name} was not written by Predictor.save.")
-        with np.load(path, allow_pickle=False) as file:
-            if "settings" not in file or "posterior_factor" not in file:
-                raise ValueError(f"{Path(path).name} was not written by Predictor.save.")
-            settings = json.loads(str(file["settings"]))
-            if settings["format"] > _FORMAT:
-                raise ValueError(f"{Path(path).name} was written by a newer version of kompot; upgrade to read it.")
-            kernel = kernel_from_dict(settings["kernel"])
-            features = Features(kernel, file["landmarks"], file["feature_factor"], settings["triangular"])
-            posterior = Posterior(file["coef"], file["posterior_factor"], settings["sigma"], settings["mu"])
+        features, posterior, settings = load_posterior(path, "Predictor")
         return cls(features, posterior, settings["squeeze"])
 
     def _checked(self, X: Any) -> Float64:

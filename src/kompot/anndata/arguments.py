@@ -1,0 +1,103 @@
+"""Arguments that the analyses have in common: settings objects, estimator keywords, places for records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from anndata import AnnData
+
+from kompot import _checks as check
+from kompot.anndata.history import storage_key
+from kompot.errors import UnusedParameterWarning, warn
+from kompot.gp.parameters import GPParameters, parameters_from
+from kompot.settings import (
+    DAThresholdSettings,
+    FDRSettings,
+    FilterSettings,
+    GPSettings,
+    ModelSettings,
+    OutputSettings,
+    StorageSettings,
+)
+
+_ENGINE_CHOOSES = 100
+_CLASSES: dict[str, type[Any]] = {
+    "gp": GPSettings,
+    "fdr": FDRSettings,
+    "filter": FilterSettings,
+    "threshold": DAThresholdSettings,
+    "storage": StorageSettings,
+    "output": OutputSettings,
+    "model": ModelSettings,
+}
+P = TypeVar("P", bound=GPParameters)
+
+
+def settings_of(**given: Any) -> dict[str, Any]:
+    """Settings objects by argument name, defaults for None; an object of another class is a TypeError."""
+    for name, value in given.items():
+        if value is not None and not isinstance(value, _CLASSES[name]):
+            raise TypeError(f"{name} must be kompot.{_CLASSES[name].__name__}(...) or None, came {check.show(value)}.")
+    return {name: _CLASSES[name]() if value is None else value for name, value in given.items()}
+
+
+def estimator_parameters(
+    kind: type[P], gp: GPSettings, names: tuple[str, ...], extra: Mapping[str, Any], owner: str, n_dims: int
+) -> P:
+    """Parameters of an estimator from the GP settings and the keyword arguments beside them.
+
+    Parameters
+    ----------
+    kind
+        Class of the parameters.
+    gp
+        The user's settings.
+    names
+        Those of its fields that the estimator takes.
+    extra
+        Keyword arguments.
+    owner
+        Name of the function, for messages.
+    n_dims
+        Width of the cell states.
+
+    Returns
+    -------
+    P
+        Checked; a name given in both places is a TypeError.
+    """
+    from_settings = {name: getattr(gp, name) for name in names}
+    if from_settings.get("batch_size") == _ENGINE_CHOOSES:
+        from_settings["batch_size"] = None
+    for name in extra:
+        if name in names and not gp.is_default(name):
+            raise TypeError(f"{name} was given twice: as a keyword and in gp=GPSettings({name}=...). Give it once.")
+    parameters = parameters_from(kind, {**from_settings, **extra}, owner)
+    parameters.landmark_matrix(n_dims)
+    return parameters
+
+
+def warn_of_unused(settings: Mapping[str, Any], unused: Mapping[str, tuple[str, ...]], owner: str) -> None:
+    """Say in one warning which settings that are not at their default have no effect in this function."""
+    names = [
+        f"{group}.{name}" for group, fields in unused.items() for name in fields if not settings[group].is_default(name)
+    ]
+    if names:
+        warn(f"Without effect in {owner}: {', '.join(names)}.", UnusedParameterWarning)
+
+
+def require_anndata(adata: object) -> None:
+    """Raise unless `adata` is an AnnData object."""
+    if not isinstance(adata, AnnData):
+        raise TypeError(f"adata must be an AnnData object, came {type(adata).__name__}.")
+
+
+def check_containers(adata: AnnData, analysis_type: str, result_key: str) -> None:
+    """Raise if the places for records in `adata.uns` are taken by something else."""
+    for key in dict.fromkeys((storage_key(analysis_type), result_key)):
+        if key in adata.uns and not isinstance(adata.uns[key], Mapping):
+            raise ValueError(
+                f"adata.uns[{key!r}] is needed for the record of the run but holds {check.show(adata.uns[key])}. "
+                f"Rename or delete it, or set StorageSettings(result_key=...)."
+            )

@@ -1,0 +1,92 @@
+"""The record of a `kompot.da` run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from kompot._version import __version__
+from kompot.anndata.da_request import DARequest
+from kompot.anndata.fields import by_place
+from kompot.anndata.history import environment, settings_record, timestamp
+from kompot.differential.abundance import DifferentialAbundance
+
+
+def da_record(request: DARequest, analysis: DifferentialAbundance) -> dict[str, Any]:
+    """The entry of a run in the history.
+
+    Parameters
+    ----------
+    request, analysis
+        Of the run.
+
+    Returns
+    -------
+    dict[str, Any]
+        With the keys that readers of these records know, and `density` beside them.
+    """
+    names = {key: item.name for key, item in request.fields.items()}
+    return {
+        "timestamp": timestamp(),
+        "function": "compute_differential_abundance",
+        "result_key": request.result_key,
+        "analysis_type": "da",
+        "lfc_key": names["lfc_key"],
+        "zscore_key": names["zscore_key"],
+        "ptp_key": names["ptp_key"],
+        "direction_key": names["direction_key"],
+        "density_keys": {"condition1": names["density_key_1"], "condition2": names["density_key_2"]},
+        "field_names": {**names, "all_patterns": by_place(request.fields.values())},
+        "field_mapping": {
+            item.name: {"location": item.field.place, "type": item.field.kind, "description": item.field.meaning}
+            for item in request.fields.values()
+        },
+        "uses_sample_variance": request.sample_col is not None,
+        "has_groups": False,
+        "params": da_params(request),
+        "density": density_record(request, analysis),
+        "environment": environment(),
+        "kompot_version": __version__,
+    }
+
+
+def da_params(request: DARequest) -> dict[str, Any]:
+    """The parameters of a run, nested by settings object."""
+    settings = request.settings
+    params = {
+        "groupby": request.groupby,
+        "condition1": request.conditions[0],
+        "condition2": request.conditions[1],
+        "obsm_key": request.obsm_key,
+        "sample_col": request.sample_col,
+        "gp": settings_record(settings.gp),
+        "threshold": settings_record(settings.threshold),
+        "storage": {**settings_record(settings.storage), "result_key": request.result_key},
+        "output": settings_record(settings.output),
+        "model": {
+            name: "<predictor>"
+            for name in ("density_predictor1", "density_predictor2", "variance_predictor1", "variance_predictor2")
+            if getattr(settings.model, name) is not None
+        },
+    }
+    return params | ({"extra_kwargs": dict(request.extra)} if request.extra else {})
+
+
+def density_record(request: DARequest, analysis: DifferentialAbundance) -> dict[str, Any]:
+    """What was estimated: the offset, the parameters of the densities, rank and residuals of the features."""
+    return {
+        "offset": analysis.offset,
+        **request.switches,
+        "fits": [
+            {
+                "conditions": [request.conditions[code] for code in fit.densities],
+                **asdict(fit.numbers),
+                **asdict(fit.approximation),
+            }
+            for fit in analysis.fits
+        ],
+        "n_cells": [int((request.condition == code).sum()) for code in (0, 1)],
+        "n_samples": [len(density.samples) for fit in analysis.fits for density in fit.densities.values()],
+        "skipped_samples": [str(label) for label in analysis.skipped_samples],
+        "seed": request.parameters.seed,
+    }

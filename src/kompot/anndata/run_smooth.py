@@ -1,0 +1,231 @@
+"""`kompot.smooth_expression`: smoothed expression of one condition of an AnnData object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+from anndata import AnnData
+
+from kompot._typing import Floats
+from kompot._version import __version__
+from kompot.anndata.arguments import settings_of
+from kompot.anndata.deliver import deliver, writes_results
+from kompot.anndata.extract import expression_rows
+from kompot.anndata.fields import by_place
+from kompot.anndata.history import environment, settings_record, storage_key, timestamp, with_run
+from kompot.anndata.landmarks import landmark_entry
+from kompot.anndata.overwrite import check_overwrite
+from kompot.anndata.progress import progress_bar
+from kompot.anndata.smooth_request import SmoothRequest, SmoothSettings, build_smooth_request
+from kompot.anndata.store import Change
+from kompot.differential.expression_model import ExpressionModel
+from kompot.differential.smooth import SmoothLayers, smooth_layers
+from kompot.gp.features import FeatureTable
+from kompot.settings import GPSettings, ModelSettings, OutputSettings, StorageSettings
+
+
+def smooth_expression(
+    adata: AnnData,
+    groupby: str | None = None,
+    condition: Any = None,
+    obsm_key: str = "DM_EigenVectors",
+    layer: str | None = None,
+    genes: Sequence[str] | None = None,
+    sample_col: str | None = None,
+    gp: GPSettings | None = None,
+    storage: StorageSettings | None = None,
+    output: OutputSettings | None = None,
+    model: ModelSettings | None = None,
+    **function_kwargs: Any,
+) -> Any:
+    """Smooth gene expression of one condition, and evaluate it at every cell.
+
+    The expression of each gene is a Gaussian-process regression on the cells of the condition (Rasmussen and Williams
+    2006, equation 2.8, in the features' space); its value and uncertainty are given at all cells, those of other
+    conditions included.
+
+    Parameters
+    ----------
+    adata
+        n_cells x n_genes, log-normalised; in memory, backed or lazy.
+    groupby, condition
+        Column of `adata.obs` and the label of the cells to fit; all cells if both are left out.
+    obsm_key
+        Coordinates of the cell states in `adata.obsm`, n_cells x n_dims.
+    layer
+        Layer with expression; None for `adata.X`.
+    genes
+        Genes to smooth; None for all.
+    sample_col
+        Column with biological replicates: the variance between their fits is stored, and part of the deviation.
+    gp
+        Settings of the Gaussian process; `use_empirical_variance` adds the noise variance of each gene and cell.
+    storage, output
+        Where results are stored and what is returned.
+    model
+        `model1`, a fitted `kompot.ExpressionModel`, is used instead of fitting.
+    **function_kwargs
+        Further parameters of `kompot.FunctionEstimator`.
+
+    Returns
+    -------
+    None, dict, AnnData or tuple
+        None by default: results are in `adata`. A dictionary (`model`, `table`, `field_names`) with
+        `return_full_results` and with `inplace=False`; a new AnnData object with `copy`; the tuple of both with both.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For input that cannot be analysed, before any computation. `adata` is only changed after everything has been
+        computed.
+
+    Notes
+    -----
+    Writes into layers (float32, NaN for genes left out), with K the result key ("kompot_smooth") and C the condition
+    or "all": `K_C_smoothed`, `K_C_std` (all parts of the variance added), and, where asked for, `K_C_obs_variance` and
+    `K_C_sample_variance`; and the record of the run into `uns["kompot_smooth"]`.
+
+    Examples
+    --------
+    >>> import kompot
+    >>> adata = kompot.datasets.simulate(n_cells=300, n_genes=60, seed=1)
+    >>> kompot.smooth_expression(adata, "condition", "Young")
+    >>> adata.layers["kompot_smooth_Young_smoothed"].shape
+    (300, 60)
+    """
+    settings = SmoothSettings(**settings_of(gp=gp, storage=storage, output=output, model=model))
+    request = build_smooth_request(
+        adata, groupby, condition, obsm_key, layer, genes, sample_col, settings, function_kwargs
+    )
+    if writes_results(settings.output):
+        check_overwrite(adata, request.fields.values(), settings.storage.overwrite, "smooth")
+    fitted, layers = compute(request)
+    return deliver(
+        adata,
+        settings.output,
+        lambda target: changes_of(target, request, fitted, layers),
+        lambda: {
+            "model": fitted,
+            "table": gene_table(request, layers),
+            "field_names": {key: item.name for key, item in request.fields.items()},
+        },
+    )
+
+
+def compute(request: SmoothRequest) -> tuple[ExpressionModel, SmoothLayers]:
+    """Fit (or take the model given) and evaluate at all cells."""
+    settings = request.settings
+    n_passes = 2 + settings.gp.use_empirical_variance - (settings.model.model1 is not None)
+    with progress_bar(len(request.X) * n_passes, shown=settings.output.progress) as track:
+        if settings.model.model1 is not None:
+            fitted: ExpressionModel = settings.model.model1
+            cells = FeatureTable(fitted.predictor.features, request.X)
+        else:
+            fitted = ExpressionModel.from_parameters(
+                request.parameters, use_empirical_variance=settings.gp.use_empirical_variance, eps=settings.gp.eps
+            )
+            rows = expression_rows(request.matrix, request.used, request.columns, request.all_genes, request.layer)
+            cells = fitted.fit_cells(request.X, rows, request.used, request.samples, track=track)
+        partial = len(request.columns) < len(request.all_genes)
+        layers = smooth_layers(
+            fitted,
+            cells,
+            n_columns=len(request.all_genes),
+            columns=request.columns if partial else None,
+            keep=writes_results(settings.output) and settings.storage.store_layers,
+            batch_size=request.parameters.batch_size,
+            track=track,
+        )
+    return fitted, layers
+
+
+def gene_table(request: SmoothRequest, layers: SmoothLayers) -> pd.DataFrame:
+    """Means over cells, per gene in the order asked for: `mean_smoothed`, `mean_std`."""
+    table = pd.DataFrame(
+        {"mean_smoothed": layers.mean_smoothed, "mean_std": layers.mean_std}, index=request.all_genes[request.columns]
+    )
+    return table if request.genes is None else table.loc[request.genes]
+
+
+_LAYER = {
+    "smoothed_key": "smoothed",
+    "std_key": "std",
+    "obs_variance_key": "obs_variance",
+    "sample_variance_key": "sample_variance",
+}
+
+
+def changes_of(adata: AnnData, request: SmoothRequest, fitted: ExpressionModel, layers: SmoothLayers) -> list[Change]:
+    """Everything a run writes: layers, landmarks and its record."""
+    type_key, result_key = storage_key("smooth"), request.result_key
+    entries = {type_key: with_run(adata, "smooth", smooth_record(request, fitted))}
+    base = entries.get(result_key, dict(adata.uns.get(result_key, {})))
+    given, keep = request.parameters.landmarks is not None, request.settings.storage.store_landmarks
+    entries[result_key] = {**base, **landmark_entry(fitted.landmarks, given=given, keep=keep)}
+    arrays: dict[str, Floats] = layers.arrays
+    return [
+        *(Change(item.field.place, item.name, arrays[_LAYER[key]]) for key, item in request.fields.items()),
+        *(Change("uns", key, value) for key, value in entries.items()),
+    ]
+
+
+def smooth_record(request: SmoothRequest, fitted: ExpressionModel) -> dict[str, Any]:
+    """The entry of a run in the history.
+
+    Parameters
+    ----------
+    request, fitted
+        Of the run.
+
+    Returns
+    -------
+    dict[str, Any]
+        With the keys that readers of these records know; `params` holds both the flat names of older records and the
+        settings objects.
+    """
+    names = {key: item.name for key, item in request.fields.items()}
+    return {
+        "timestamp": timestamp(),
+        "function": "smooth_expression",
+        "result_key": request.result_key,
+        "analysis_type": "smooth",
+        "params": smooth_params(request),
+        "field_names": {**names, "all_patterns": by_place(request.fields.values())},
+        "field_mapping": {
+            item.name: {"location": item.field.place, "type": item.field.kind, "description": item.field.meaning}
+            for item in request.fields.values()
+        },
+        "uses_sample_variance": fitted.between is not None,
+        "skipped_samples": [str(label) for label in fitted.skipped_samples],
+        "has_groups": False,
+        "approximation": {} if fitted.approximation is None else asdict(fitted.approximation),
+        "ls": getattr(fitted.predictor.features.kernel, "length_scale", None),
+        "environment": environment(),
+        "kompot_version": __version__,
+    }
+
+
+def smooth_params(request: SmoothRequest) -> dict[str, Any]:
+    """The parameters of a run."""
+    settings = request.settings
+    gp = settings_record(settings.gp)
+    params = {
+        "groupby": request.groupby,
+        "condition": request.condition,
+        "obsm_key": request.obsm_key,
+        "layer": request.layer,
+        "genes": request.genes,
+        "sample_col": request.sample_col,
+        **{name: gp[name] for name in ("n_landmarks", "sigma", "ls_factor", "use_empirical_variance", "batch_size")},
+        "n_genes": len(request.columns),
+        "n_cells": int(request.used.sum()),
+        "result_key": request.result_key,
+        "gp": gp,
+        "storage": {**settings_record(settings.storage), "result_key": request.result_key},
+        "output": settings_record(settings.output),
+        "model": {"model1": "<ExpressionModel>"} if settings.model.model1 is not None else {},
+    }
+    return params | ({"extra_kwargs": dict(request.extra)} if request.extra else {})

@@ -1,0 +1,194 @@
+"""What the user asked `kompot.smooth_expression` for, checked as a whole before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from kompot._typing import Bools, Float64, Ints, Matrix
+from kompot.anndata import extract
+from kompot.anndata.arguments import check_containers, estimator_parameters, require_anndata, warn_of_unused
+from kompot.anndata.fields import SMOOTH_FIELDS, NamedField, named_fields
+from kompot.anndata.history import storage_key
+from kompot.differential.expression_model import ExpressionModel
+from kompot.gp.parameters import RegressionParameters
+from kompot.settings import GPSettings, ModelSettings, OutputSettings, StorageSettings
+
+_GP_NAMES = ("sigma", "ls", "ls_factor", "n_landmarks", "landmarks", "batch_size", "random_state")
+_UNUSED = {
+    "gp": ("jit_compile",),
+    "storage": (
+        "store_posterior_covariance",
+        "store_additional_stats",
+        "store_arrays_on_disk",
+        "disk_storage_dir",
+        "max_memory_ratio",
+    ),
+    "output": ("return_null_data", "compute_mahalanobis", "allow_single_condition_variance"),
+    "model": tuple(name for name in ModelSettings.__dataclass_fields__ if name != "model1"),
+}
+
+
+@dataclass(frozen=True)
+class SmoothSettings:
+    """All settings of a run; defaults where the user gave none."""
+
+    gp: GPSettings
+    """Gaussian process."""
+    storage: StorageSettings
+    """Storage."""
+    output: OutputSettings
+    """Return values."""
+    model: ModelSettings
+    """Injected model."""
+
+
+@dataclass(frozen=True)
+class SmoothRequest:
+    """A checked call of `kompot.smooth_expression`."""
+
+    groupby: str | None
+    """Column of conditions."""
+    condition: Any
+    """Label of the condition; None for all cells."""
+    obsm_key: str
+    """Key of the cell states."""
+    layer: str | None
+    """Layer of expression, None for X."""
+    genes: list[str] | None
+    """Names as asked for and in that order, None for all."""
+    sample_col: str | None
+    """Column of biological samples."""
+    settings: SmoothSettings
+    """All settings."""
+    extra: Mapping[str, Any]
+    """Keyword arguments for the estimator."""
+    parameters: RegressionParameters
+    """Parameters of the regression."""
+    X: Float64
+    """Cell states of all cells, n_cells x n_dims."""
+    used: Bools
+    """Cells of the condition, n_cells."""
+    samples: np.ndarray[Any, Any] | None
+    """Biological sample of each cell, n_cells."""
+    matrix: Matrix
+    """Expression of all genes, n_cells x n_genes."""
+    all_genes: pd.Index[str]
+    """Names of all genes in the data."""
+    columns: Ints
+    """Columns of the genes to smooth, sorted."""
+
+    @property
+    def result_key(self) -> str:
+        """Prefix of all names."""
+        return self.settings.storage.result_key or storage_key("smooth")
+
+    @property
+    def fields(self) -> dict[str, NamedField]:
+        """Names of the fields that will be written, by key."""
+        label = "all" if self.condition is None else self.condition
+        named = named_fields(SMOOTH_FIELDS, self.result_key, label, label)
+        model = self.settings.model.model1
+        empirical = self.settings.gp.use_empirical_variance if model is None else model.empirical is not None
+        between = self.sample_col is not None if model is None else model.between is not None
+        wanted = {"obs_variance_key": empirical, "sample_variance_key": between}
+        if not self.settings.storage.store_layers:
+            return {}
+        return {key: item for key, item in named.items() if wanted.get(key, True)}
+
+
+def build_smooth_request(
+    adata: AnnData,
+    groupby: str | None,
+    condition: Any,
+    obsm_key: str,
+    layer: str | None,
+    genes: Sequence[str] | None,
+    sample_col: str | None,
+    settings: SmoothSettings,
+    extra: Mapping[str, Any],
+) -> SmoothRequest:
+    """Check a call of `kompot.smooth_expression` against the object.
+
+    Parameters
+    ----------
+    adata
+        Not changed.
+    groupby, condition, obsm_key, layer, genes, sample_col
+        As the user gave them.
+    settings
+        Checked on their own already.
+    extra
+        Keyword arguments for the estimator.
+
+    Returns
+    -------
+    SmoothRequest
+        Everything the computation needs.
+    """
+    require_anndata(adata)
+    condition = extract.plain_label(condition)
+    used = condition_cells(adata, groupby, condition)
+    X = extract.cell_states(adata, obsm_key)
+    matrix = extract.expression(adata, layer)
+    columns = extract.gene_columns(adata, genes)
+    check_containers(adata, "smooth", settings.storage.result_key or storage_key("smooth"))
+    check_model(settings.model.model1, X.shape[1], len(columns))
+    if settings.model.model1 is None:
+        extract.require_finite(matrix, used, columns, adata.var_names, layer)
+    warn_of_unused(vars(settings), _UNUSED, "kompot.smooth_expression")
+    named = None if genes is None else [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
+    owner, n_dims = "kompot.smooth_expression", X.shape[1]
+    return SmoothRequest(
+        groupby=groupby,
+        condition=condition,
+        obsm_key=obsm_key,
+        layer=layer,
+        genes=named,
+        sample_col=sample_col,
+        settings=settings,
+        extra=dict(extra),
+        parameters=estimator_parameters(RegressionParameters, settings.gp, _GP_NAMES, extra, owner, n_dims),
+        X=X,
+        used=used,
+        samples=None if sample_col is None else extract.sample_labels(adata, sample_col, used),
+        matrix=matrix,
+        all_genes=adata.var_names,
+        columns=columns,
+    )
+
+
+def condition_cells(adata: AnnData, groupby: str | None, condition: Any) -> Bools:
+    """Cells to fit: those of the condition, or all where neither it nor its column is given."""
+    if groupby is None and condition is None:
+        return np.ones(adata.n_obs, dtype=np.bool_)
+    if groupby is None:
+        raise ValueError(f"condition={condition!r} needs groupby, the column of adata.obs that holds it.")
+    labels = extract.label_column(adata, groupby, "groupby")
+    if condition is None:
+        raise ValueError(
+            f"groupby={groupby!r} needs condition, the label of the cells to smooth; leave both out to use all cells."
+        )
+    cells = extract.cells_with(labels, condition, "condition")
+    if cells.sum() < 2:
+        raise ValueError(f"condition={condition!r} has {cells.sum()} cell; at least 2 are needed.")
+    return cells
+
+
+def check_model(model: Any, n_dims: int, n_genes: int) -> None:
+    """Raise unless an injected model is fitted and fits the data."""
+    if model is None:
+        return
+    if not isinstance(model, ExpressionModel):
+        raise TypeError(f"ModelSettings.model1 must be a kompot.ExpressionModel, came {type(model).__name__}.")
+    came = (model.predictor.features.n_dims, model.predictor.posterior.coef.shape[1])
+    if came != (n_dims, n_genes):
+        raise ValueError(
+            f"ModelSettings.model1 was fitted to {came[0]} dimensions and {came[1]} genes; needed {n_dims} and "
+            f"{n_genes}, as in the embedding and the genes asked for."
+        )

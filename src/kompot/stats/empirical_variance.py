@@ -1,0 +1,119 @@
+"""Noise variance of each gene at each cell state, from the residuals of the fit.
+
+A fitted cell pulls the fit towards itself; its leave-one-out residual is `e / (1 - h)` with the residual
+`e = y - f(x)` and the leverage `h = phi(x)ᵀ B⁻¹ phi(x) / sigma²` (Rasmussen and Williams 2006, section 5.4.2, in the
+features' space). The squares are smoothed by the same regression, which gives a variance that varies smoothly over the cell states::
+
+    v_g(x) = max(phi(x)·w_g, eps),     w = B⁻¹ Phiᵀ (e / (1 - h))² / sigma²
+
+With samples, residuals and leverages are those of each sample's own fit. One more pass over the cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kompot._checks import is_sparse
+from kompot._typing import Float64, Floats, Ints, Matrix
+from kompot.gp.features import FeatureTable, row_slices
+from kompot.gp.linalg import solve_positive
+from kompot.gp.moments import rows_per_chunk
+from kompot.gp.regression import Posterior
+from kompot.gp.rows import RowSource
+
+# A leverage of 1 means that nothing but the cell itself was fitted: there is no residual to scale up.
+_LARGEST_LEVERAGE = 1.0 - 1e-6
+
+
+@dataclass(frozen=True)
+class EmpiricalVariance:
+    """Smooth noise variance of every gene."""
+
+    coef: Float64
+    """Coefficients w, r x n_genes."""
+    eps: float
+    """Smallest variance."""
+
+    def variance(self, phi: Floats) -> Floats:
+        """Noise variances at cells with features `phi` (n x r): n x n_genes, at least eps."""
+        smooth: Floats = phi @ self.coef.astype(phi.dtype, copy=False)
+        return np.maximum(smooth, smooth.dtype.type(self.eps), out=smooth)
+
+
+def squared_loo_residuals(posterior: Posterior, phi: Float64, Y: Matrix) -> Float64:
+    """Squared leave-one-out residuals of fitted cells.
+
+    Parameters
+    ----------
+    posterior
+        Fit that the cells were part of.
+    phi
+        Their features, n x r.
+    Y
+        Their expression, n x n_genes.
+
+    Returns
+    -------
+    Float64
+        n x n_genes: what the residuals would be had each cell been left out in turn, squared.
+    """
+    dense = Y.toarray() if is_sparse(Y) else Y
+    residuals = dense - posterior.mean(phi)
+    residuals /= (1.0 - np.minimum(posterior.leverage(phi), _LARGEST_LEVERAGE))[:, None]
+    residuals *= residuals
+    squared: Float64 = residuals
+    return squared
+
+
+def fit_empirical_variance(
+    pooled: Posterior,
+    parts: Sequence[Posterior],
+    cells: FeatureTable,
+    Y: RowSource,
+    groups: Ints,
+    *,
+    eps: float,
+    batch_size: int | None = None,
+    track: Callable[[int], object] | None = None,
+) -> EmpiricalVariance:
+    """Noise variance from the residuals, in one pass over the cells.
+
+    Parameters
+    ----------
+    pooled
+        Fit of all cells of the condition; its precision smooths the squares.
+    parts
+        Fit that the residuals of each group are taken from: one per sample, or `pooled` alone.
+    cells
+        Features of all cells.
+    Y
+        Expression of all cells, n_cells x n_genes.
+    groups
+        Group of each cell, an index of `parts`; -1 for cells to leave out.
+    eps
+        Smallest variance.
+    batch_size
+        Rows per chunk; None lets the engine choose.
+    track
+        Called with the number of rows done after each chunk.
+
+    Returns
+    -------
+    EmpiricalVariance
+        Of every gene.
+    """
+    n_cells, n_genes = Y.shape
+    cross = np.zeros((pooled.rank, n_genes))
+    for rows in row_slices(n_cells, rows_per_chunk(n_genes, pooled.rank, 8, batch_size)):
+        present = np.unique(groups[rows][groups[rows] >= 0])
+        if len(present):
+            chunk, phi = Y.rows(rows), cells.rows(rows)
+            for group in present:
+                mine = np.flatnonzero(groups[rows] == group)
+                cross += phi[mine].T @ squared_loo_residuals(parts[group], phi[mine], chunk[mine])
+        if track is not None:
+            track(rows.stop - rows.start)
+    return EmpiricalVariance(solve_positive(pooled.factor, cross / pooled.sigma**2), eps)
