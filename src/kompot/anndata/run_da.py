@@ -89,7 +89,7 @@ def da(
     Examples
     --------
     >>> import kompot
-    >>> adata = kompot.datasets.simulate(n_cells=400, n_genes=60, seed=1)
+    >>> adata = kompot.datasets.simulate(n_cells=1000, n_genes=200, seed=1)
     >>> kompot.da(adata, "condition", "Young", "Old")
     >>> float(adata.obs["kompot_da_Young_to_Old_lfc"].corr(adata.obs["true_log_odds"])) > 0.5
     True

@@ -107,7 +107,7 @@ def de(
     >>> import kompot
     >>> adata = kompot.datasets.simulate(n_cells=300, n_genes=60, seed=1)
     >>> kompot.de(adata, "condition", "Young", "Old", fdr=kompot.FDRSettings(null_genes=50))
-    >>> bool((adata.var["kompot_de_Young_to_Old_mahalanobis"] > 0).all())
+    >>> adata.var["kompot_de_Young_to_Old_mahalanobis"].idxmax() in adata.var_names[adata.var["true_de"]]
     True
     """
     settings = DESettings(**settings_of(gp=gp, fdr=fdr, filter=filter, storage=storage, output=output, model=model))

@@ -85,7 +85,7 @@ def column_sums(chunk: Matrix) -> tuple[Float64, Float64]:
     for start in range(0, len(chunk), _SUM_ROWS):
         # Short blocks keep the rounding of single-precision running sums below 1e-6.
         block = chunk[start : start + _SUM_ROWS]
-        sums += np.ones(len(block), dtype=block.dtype) @ block
+        sums += block.sum(axis=0)
         squares += np.einsum("ij,ij->j", block, block)
     return sums, squares
 

@@ -2,7 +2,8 @@
 
 A fitted cell pulls the fit towards itself; its leave-one-out residual is `e / (1 - h)` with the residual
 `e = y - f(x)` and the leverage `h = phi(x)ᵀ B⁻¹ phi(x) / sigma²` (Rasmussen and Williams 2006, section 5.4.2, in the
-features' space). The squares are smoothed by the same regression, which gives a variance that varies smoothly over the cell states::
+features' space). The squares are smoothed by the same regression, which gives a variance that varies smoothly over
+the cell states::
 
     v_g(x) = max(phi(x)·w_g, eps),     w = B⁻¹ Phiᵀ (e / (1 - h))² / sigma²
 
