@@ -132,15 +132,15 @@ def run_both(
         "n_landmarks": options.n_landmarks,
         "null_genes": options.null_genes,
     }
-    if options.ls is None:
-        output = str(cache / "length_scale.npz")
-        first = in_fresh_process(pythons[OURS.title], WORKER, **settings, ls=None, calls=1, output=output)
-        options.ls = first["record"]["ls"]
+    output = str(cache / "parameters.npz")
+    given = {} if options.ls is None else {"ls": options.ls}
+    first = in_fresh_process(pythons[OURS.title], WORKER, **settings, shared=given, calls=1, output=output)
+    shared = {name: value for name, value in first["record"].items() if name != "rank"}
     runs, arrays = {}, {}
     for title, python in pythons.items():
         output = str(cache / f"{analysis}-{title.replace(' ', '-')}.npz")
         print(f"running {analysis} with {title}", file=sys.stderr)
-        runs[title] = in_fresh_process(python, WORKER, **settings, ls=options.ls, calls=options.calls, output=output)
+        runs[title] = in_fresh_process(python, WORKER, **settings, shared=shared, calls=options.calls, output=output)
         arrays[title] = np.load(output)
     return runs, arrays
 
@@ -163,7 +163,8 @@ def comparison(
     """The tables of one analysis: cost, then agreement."""
     published, ours = (package.title for package in (PUBLISHED, OURS))
     record = runs[ours]["record"]
-    note = f"`{analysis}`, length scale {record['ls']:.6g} for both, {record['rank']} features chosen by this package."
+    shared = ", ".join(f"{name} {value:.6g}" for name, value in record.items() if name != "rank")
+    note = f"`{analysis}`, {shared} for both, {record['rank']} features chosen by this package."
     cost = markdown(("", published, ours, "ratio"), cost_rows(runs[published], runs[ours]))
     values = markdown((f"{ours} against {published}", "value"), agreement(arrays[published], arrays[ours]))
     return "\n\n".join([note, cost, values])
@@ -179,7 +180,23 @@ def cost_rows(published: dict[str, Any], ours: dict[str, Any]) -> Iterator[tuple
         yield name, f"{published[key]:.0f}", f"{ours[key]:.0f}", f"{published[key] / ours[key]:.1f}"
 
 
-ANALYSES = {"de": agreement_rows}
+def abundance_rows(theirs: Arrays, mine: Arrays) -> Iterator[tuple[str, str]]:
+    """Agreement of log fold changes of density, without the offset that only this package removes."""
+    difference = np.abs(mine["lfc"] - theirs["lfc"])
+    yield "log fold change, difference: median", f"{np.median(difference):.1e}"
+    yield "log fold change, difference: largest", f"{difference.max():.1e}"
+    yield "log fold change, correlation", f"{np.corrcoef(mine['lfc'], theirs['lfc'])[0, 1]:.6f}"
+
+
+def smooth_rows(theirs: Arrays, mine: Arrays) -> Iterator[tuple[str, str]]:
+    """Agreement of smoothed expression and standard deviations of the first 500 genes."""
+    for name in ("smoothed", "std"):
+        difference = np.abs(mine[name] - theirs[name])
+        yield f"{name}, difference: median", f"{np.median(difference):.1e}"
+        yield f"{name}, difference: largest", f"{difference.max():.1e}"
+
+
+ANALYSES = {"de": agreement_rows, "da": abundance_rows, "smooth_expression": smooth_rows}
 """Analyses to compare (functions of the same name in `versus_worker.py`) and their rows on agreement."""
 
 

@@ -8,7 +8,6 @@ dimension, taken locally). Cost O(n log n) for the neighbours and O(n_sampled kÂ
 
 import numpy as np
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import pdist
 
 from kompot._threads import available_threads
 from kompot._typing import Float64
@@ -48,22 +47,34 @@ def fractal_dimension(X: Float64, *, n_sampled: int = _N_SAMPLED, seed: int = 0)
     chosen = np.random.default_rng(seed).permutation(len(X))[:n_sampled]
     k = min(_N_NEIGHBORS, len(X))
     neighbors = cKDTree(X, balanced_tree=False).query(X[chosen], k=k, workers=available_threads())[1]
-    slopes = [_slope(np.sort(pdist(X[near]))) for near in np.atleast_2d(neighbors)]
-    known = [slope for slope in slopes if slope is not None]
-    if not known:
+    slopes = _slopes(_sorted_distances(X[np.atleast_2d(neighbors)]))
+    known = slopes[~np.isnan(slopes)]
+    if not len(known):
         raise ValueError(
             f"The intrinsic dimension cannot be estimated: needed cells with at least {_FEWEST_PAIRS} different "
             f"distances among their {k} nearest ones, came {len(X)} cells with too few. Pass the dimension (d)."
         )
-    return float(np.mean(known))
+    return float(known.mean())
 
 
-def _slope(distances: Float64) -> float | None:
-    """Slope of log(rank) over log(distance); None where identical cells leave too few distances."""
-    first = int(np.searchsorted(distances, 0.0, side="right"))
-    log_distance = np.log(distances[first:])
-    if len(log_distance) < _FEWEST_PAIRS or np.ptp(log_distance) == 0:
-        return None
-    log_rank = np.log(np.arange(first + 1, len(distances) + 1))
-    centered = log_distance - log_distance.mean()
-    return float(centered @ log_rank / (centered @ centered))
+def _sorted_distances(neighborhoods: Float64) -> Float64:
+    """Pairwise distances within each neighbourhood, rising: n x k x n_dims to n x k(k-1)/2."""
+    first, second = np.triu_indices(neighborhoods.shape[1], k=1)
+    distances = np.linalg.norm(neighborhoods[:, first] - neighborhoods[:, second], axis=2)
+    return np.sort(distances, axis=1)
+
+
+def _slopes(distances: Float64) -> Float64:
+    """Slope of log(rank) over log(distance) in each row; NaN where identical cells leave too few distances."""
+    positive = distances > 0
+    counts = positive.sum(axis=1, keepdims=True)
+    log_distance = np.log(distances, out=np.zeros_like(distances), where=positive)
+    log_rank = np.broadcast_to(np.log(np.arange(1, distances.shape[1] + 1)), distances.shape)
+    mean = log_distance.sum(axis=1, keepdims=True) / np.maximum(counts, 1)
+    centered = np.where(positive, log_distance - mean, 0.0)
+    spread = (centered * centered).sum(axis=1)
+    known = (counts[:, 0] >= _FEWEST_PAIRS) & (spread > 0)
+    slopes: Float64 = np.divide(
+        (centered * log_rank).sum(axis=1), spread, out=np.full(len(spread), np.nan), where=known
+    )
+    return slopes

@@ -47,15 +47,32 @@ class Approximation:
     """Lost degrees of freedom, summed over all cells."""
     kept_degrees: float
     """Degrees of freedom of the regression on these features."""
-    tolerance: float
-    """Share of lost to kept degrees that was asked for."""
+    allowed_degrees: float
+    """Degrees of freedom that were allowed to be lost."""
     capped: bool
-    """Whether the number of landmarks allowed was used up before the tolerance was met."""
+    """Whether the number of landmarks allowed was used up before that aim was met."""
 
     @property
     def converged(self) -> bool:
-        """Whether the tolerance was met."""
-        return self.lost_degrees <= self.tolerance * self.kept_degrees
+        """Whether no more degrees of freedom are lost than allowed."""
+        return self.lost_degrees <= self.allowed_degrees
+
+
+@dataclass(frozen=True)
+class Target:
+    """How many degrees of freedom may be lost."""
+
+    share: float
+    """Share of the degrees kept."""
+    floor: float = 0.0
+    """Degrees that may be lost in any case."""
+
+    def allowed(self, kept: float) -> float:
+        """Degrees that may be lost where so many are kept."""
+        return max(self.share * kept, self.floor)
+
+    def __mul__(self, factor: float) -> Target:
+        return Target(factor * self.share, factor * self.floor)
 
 
 @dataclass(frozen=True)
@@ -173,6 +190,7 @@ def select_features(
     sigma: float = 1.0,
     max_rank: int | None = None,
     tolerance: float = TOLERANCE,
+    negligible: float = 0.0,
     jitter: float = 0.0,
     seed: int = 0,
 ) -> tuple[FeatureTable, Approximation]:
@@ -192,6 +210,8 @@ def select_features(
         Largest number of landmarks; a warning says when it was reached before the tolerance. None: no limit.
     tolerance
         Lost degrees of freedom allowed per degree kept.
+    negligible
+        Mean residual variance that is allowed in any case.
     jitter
         Added to the diagonal of `k(U, U)`.
     seed
@@ -216,14 +236,15 @@ def select_features(
     places = np.arange(n_cells) if whole else np.sort(rng.permutation(n_cells)[:POOL_SIZE])
     pivots = places[:0]
     # Cells on which the landmarks were not chosen are represented a little worse, hence the margin.
-    target = tolerance if whole and not jitter else 0.8 * tolerance
+    aim = Target(tolerance, negligible * n_cells / sigma**2)
+    target = aim if whole and not jitter else aim * 0.8
     while True:
         pool = PivotedCholesky(kernel, X[order[places]], np.searchsorted(places, pivots))
         _grow(pool, rng, limit, target, weight=n_cells / len(places) / sigma**2)
         cells = FeatureTable(_features_of(pool, jitter), X)
         direct = whole and not jitter
         residual, gram = (pool.residual, _gram(pool.features)) if direct else _measure(cells, order)
-        approximation = _assess(residual, gram, sigma, tolerance, capped=pool.rank >= limit)
+        approximation = _assess(residual, gram, sigma, aim, capped=pool.rank >= limit)
         if len(places) == n_cells or approximation.converged or pool.rank >= limit:
             break
         pivots = places[pool.pivots]
@@ -231,7 +252,8 @@ def select_features(
         if pool.exhausted and np.isin(worst, places).all():
             break  # what is missing is rounding
         places = np.union1d(places, worst)
-        target *= 0.7
+        # Aim lower by as much as this attempt missed, and a little more.
+        target *= 0.9 * approximation.allowed_degrees / approximation.lost_degrees
     _warn_if_capped(approximation, n_cells)
     return cells, approximation
 
@@ -250,7 +272,7 @@ def assess(
     sigma
         Noise standard deviation.
     tolerance
-        Recorded as the aim.
+        Lost degrees of freedom allowed per degree kept; recorded, not enforced.
 
     Returns
     -------
@@ -259,24 +281,25 @@ def assess(
     """
     rows = np.arange(len(cells.X)) if used is None else np.flatnonzero(used)
     residual, gram = _measure(cells, rows)
-    return _assess(residual, gram, sigma, tolerance, capped=False)
+    return _assess(residual, gram, sigma, Target(tolerance), capped=False)
 
 
-def _grow(pool: PivotedCholesky, rng: np.random.Generator, limit: int, tolerance: float, weight: float) -> None:
-    """Add landmarks until the tolerance is met, then drop those at the end that were not needed."""
+def _grow(pool: PivotedCholesky, rng: np.random.Generator, limit: int, target: Target, weight: float) -> None:
+    """Add landmarks until the target is met, then drop those at the end that were not needed."""
     kept = 0.0
     while pool.rank < limit and not pool.exhausted:
         pool.extend(rng, limit - pool.rank)
         lost = float(pool.residual.sum()) * weight
         # Kept degrees are at most the rank, and only rise with it: counting them (O(n r²)) waits until it can matter,
         # and once is enough.
-        if lost > tolerance * pool.rank:
+        if lost > target.allowed(pool.rank):
             continue
         kept = kept or _kept_degrees(_gram(pool.features), weight)
-        if lost <= tolerance * kept:
+        if lost <= target.allowed(kept):
             # Dropping features loses at most as many degrees as their residual variance counts.
             lost_at = pool.residual_sums() * weight
-            pool.truncate(int(np.argmax(lost_at <= tolerance * (kept - lost_at))))
+            enough = np.maximum(target.share * (kept - lost_at), target.floor)
+            pool.truncate(int(np.argmax(lost_at <= enough)))
             return
 
 
@@ -316,7 +339,7 @@ def _kept_degrees(gram: Float64, weight: float) -> float:
     return float(len(L) - np.sum(solve_lower(L, np.eye(len(L))) ** 2))
 
 
-def _assess(residual: Float64, gram: Float64, sigma: float, tolerance: float, *, capped: bool) -> Approximation:
+def _assess(residual: Float64, gram: Float64, sigma: float, target: Target, *, capped: bool) -> Approximation:
     lost = float(residual.sum()) / sigma**2
     kept = _kept_degrees(gram, 1.0 / sigma**2)
     return Approximation(
@@ -325,8 +348,8 @@ def _assess(residual: Float64, gram: Float64, sigma: float, tolerance: float, *,
         residual_max=float(residual.max()),
         lost_degrees=lost,
         kept_degrees=kept,
-        tolerance=tolerance,
-        capped=capped and lost > tolerance * kept,
+        allowed_degrees=target.allowed(kept),
+        capped=capped and lost > target.allowed(kept),
     )
 
 
@@ -336,7 +359,7 @@ def _warn_if_capped(approximation: Approximation, n_cells: int) -> None:
     warn(
         f"The {approximation.rank} landmarks allowed leave out {approximation.lost_degrees:.2g} of "
         f"{approximation.kept_degrees:.0f} degrees of freedom (mean residual variance "
-        f"{approximation.residual_mean:.1e}, aim {approximation.tolerance:.0e} of the degrees kept). Distances may "
-        f"be off by more than 1e-3: raise n_landmarks, or ls_factor for a smoother function.",
+        f"{approximation.residual_mean:.1e}, aim {approximation.allowed_degrees:.1g} degrees). Distances may be off by "
+        f"more than 1e-3: raise n_landmarks, or ls_factor for a smoother function.",
         ApproximationWarning,
     )

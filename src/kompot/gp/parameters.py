@@ -16,6 +16,7 @@ _ADAPTIVE = "the features are always chosen adaptively, to a certified tolerance
 _FACTORS = "factors are computed from the landmarks"
 _CLOSED_FORM = "the posterior of a regression is solved in closed form"
 _NEWTON = "the density is found by Newton's method, to a gradient tolerance"
+_NEGLIGIBLE = 3e-6
 _COMMON = {
     "gp_type": _ADAPTIVE,
     "rank": "the rank follows from the tolerance; n_landmarks caps it",
@@ -80,6 +81,11 @@ class GPParameters:
     def noise(self) -> float:
         """Noise standard deviation against which the features are certified."""
         return 1.0
+
+    @property
+    def negligible(self) -> float:
+        """Mean residual variance of the features that is allowed in any case."""
+        return 0.0
 
     @property
     def seed(self) -> int:
@@ -152,6 +158,15 @@ class DensityParameters(GPParameters):
         "initial_value": _NEWTON,
         "sigma": "the noise of a density follows from its likelihood",
     }
+
+    @property
+    def negligible(self) -> float:
+        """Mean residual variance of the features that is allowed in any case.
+
+        A density is wanted to an absolute precision (here a standard deviation of 0.002 in its logarithm), which does
+        not sharpen with the number of cells as a distance summed over all of them does.
+        """
+        return _NEGLIGIBLE
 
     def __post_init__(self) -> None:
         super().__post_init__()

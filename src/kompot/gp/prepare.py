@@ -75,6 +75,7 @@ def prepare_features(
         sigma=parameters.noise,
         max_rank=parameters.n_landmarks,
         tolerance=parameters.tolerance,
+        negligible=parameters.negligible,
         jitter=parameters.jitter,
         seed=parameters.seed,
     )
