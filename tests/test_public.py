@@ -33,32 +33,28 @@ def test_every_export_is_in_the_reference():
         assert f"kompot.{name}" in text, name
 
 
-DE_SIGNATURE = [
-    "adata",
-    "groupby",
-    "condition1",
-    "condition2",
-    "obsm_key",
-    "layer",
-    "genes",
-    "sample_col",
-    "gp",
-    "fdr",
-    "filter",
-    "storage",
-    "output",
-    "model",
-    "dry_run",
-]
+SIGNATURES = {
+    "de": (
+        "adata groupby condition1 condition2 obsm_key layer genes sample_col gp fdr filter storage output model dry_run "
+        "function_kwargs"
+    ),
+    "da": "adata groupby condition1 condition2 obsm_key sample_col gp threshold storage output model density_kwargs",
+    "smooth_expression": (
+        "adata groupby condition obsm_key layer genes sample_col gp storage output model function_kwargs"
+    ),
+}
 
 
-def test_signature_of_de_is_the_one_promised():
-    parameters = inspect.signature(kompot.de).parameters
-    assert list(parameters) == [*DE_SIGNATURE, "function_kwargs"]
-    assert parameters["obsm_key"].default == "DM_EigenVectors"
-    assert parameters["function_kwargs"].kind is inspect.Parameter.VAR_KEYWORD
-    assert all(parameters[name].default is None for name in DE_SIGNATURE[5:14])
-    assert parameters["dry_run"].default is False
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_signatures_are_those_promised(name):
+    parameters = inspect.signature(getattr(kompot, name)).parameters
+    assert " ".join(parameters) == SIGNATURES[name]
+    *_, last = parameters.values()
+    assert last.kind is inspect.Parameter.VAR_KEYWORD
+    optional = {key: item.default for key, item in parameters.items() if item.default is not inspect.Parameter.empty}
+    assert optional.pop("obsm_key") == "DM_EigenVectors"
+    assert optional.pop("dry_run", False) is False
+    assert set(optional.values()) == {None}
 
 
 def run_python(code):

@@ -111,9 +111,9 @@ def test_recovers_the_truth_of_shifted_normals():
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_recovers_the_truth_of_the_simulator(seed):
-    # The truth is that of the population; sampling and the donors' own odds come on top. Correlations are 0.94, 0.92 and
-    # 0.92 here; with 2,000 cells 0.86, 0.92 and 0.90.
-    adata = simulate(5000, 50, seed=seed)
+    # The truth is that of the population; sampling and the donors' own odds come on top. Correlations are 0.94, 0.92
+    # and 0.92 here; with 2,000 cells 0.86, 0.92 and 0.90.
+    adata = simulate(5000, 200, seed=seed)
     states, labels = adata.obsm["DM_EigenVectors"], adata.obs["condition"]
     one, two = ((labels == label).to_numpy() for label in labels.cat.categories)
     found = quiet(DifferentialAbundance().fit, states[one], states[two]).predict(states)
