@@ -35,8 +35,8 @@ def test_every_export_is_in_the_reference():
 
 SIGNATURES = {
     "de": (
-        "adata groupby condition1 condition2 obsm_key layer genes sample_col gp fdr filter storage output model dry_run "
-        "function_kwargs"
+        "adata groupby condition1 condition2 obsm_key layer genes sample_col gp fdr filter storage output model "
+        "dry_run function_kwargs"
     ),
     "da": "adata groupby condition1 condition2 obsm_key sample_col gp threshold storage output model density_kwargs",
     "smooth_expression": (

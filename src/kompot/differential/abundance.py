@@ -8,11 +8,12 @@ import numpy as np
 
 from kompot import _checks as check
 from kompot._typing import Float64, Ints
-from kompot.differential.condition_density import ConditionDensity, DensityValues, InjectedDensity
+from kompot.differential.condition_density import ConditionDensity, DensityValues, InjectedDensity, finite_vector
 from kompot.differential.fit_densities import FittedConditions, condition_masks, fit_conditions
 from kompot.differential.result import AbundanceChange
 from kompot.differential.samples import SampleMasks, sample_masks
 from kompot.errors import OffsetWarning, warn
+from kompot.gp.density_estimator import given_distances
 from kompot.gp.features import FeatureTable
 from kompot.gp.parameters import DensityParameters, density_parameters
 from kompot.stats.abundance import change_statistics
@@ -63,6 +64,7 @@ class DifferentialAbundance:
         self.skipped_samples: list[Any] = []
         self._densities: list[ConditionDensity] = []
         self._tables: list[FeatureTable] = []
+        self._n_dims = 0
         self._borrow = False
         self._between_predictors: tuple[Any, Any] = (None, None)
 
@@ -100,8 +102,7 @@ class DifferentialAbundance:
         if min(len(X1), len(X2)) < 2:
             raise ValueError(f"Each condition needs at least 2 cells, came {len(X1)} and {len(X2)}.")
         condition = np.repeat([0, 1], [len(X1), len(X2)])
-        samples = None if samples1 is None else np.concatenate([np.asarray(samples1), np.asarray(samples2)])
-        return self.fit_cells(np.vstack([X1, X2]), condition, samples)
+        return self.fit_cells(np.vstack([X1, X2]), condition, _joined(samples1, samples2, (len(X1), len(X2))))
 
     def fit_cells(
         self,
@@ -135,15 +136,15 @@ class DifferentialAbundance:
         DifferentialAbundance
             Itself, fitted.
         """
-        masks = [sample_masks(samples, condition == code) for code in (0, 1)]
+        masks = [sample_masks(samples, condition == code, X) for code in (0, 1)]
         if samples is not None:
-            _check_samples(masks, variance_predictors, borrow=allow_single_condition_variance)
+            _check_samples(masks, predictors, variance_predictors, borrow=allow_single_condition_variance)
         self._borrow, self._between_predictors = allow_single_condition_variance, variance_predictors
         self.skipped_samples = [label for part in masks for label in part.skipped]
         self.fits = self._fit_where_missing(X, condition, masks, predictors)
         fitted = {code: density for fit in self.fits for code, density in fit.densities.items()}
         self._densities = [fitted[c] if predictors[c] is None else InjectedDensity(predictors[c]) for c in (0, 1)]
-        self._tables = [fit.cells for fit in self.fits]
+        self._tables, self._n_dims = [fit.cells for fit in self.fits], X.shape[1]
         self.offset = 0.0
         if self.calibrate_offset:
             self._calibrate(X, condition)
@@ -156,9 +157,19 @@ class DifferentialAbundance:
         missing = [code for code in (0, 1) if predictors[code] is None]
         groups = [missing] if self.sync_parameters else [[code] for code in missing]
         samples = {code: masks[code].valid for code in (0, 1)}
+        given = self._given_distances(condition)
         return [
-            fit_conditions(self.parameters, X, condition_masks(condition, group), samples) for group in groups if group
+            fit_conditions(self.parameters, X, condition_masks(condition, group), samples, given)
+            for group in groups
+            if group
         ]
+
+    def _given_distances(self, condition: Ints) -> dict[int, Float64] | None:
+        if self.parameters.nn_distances is None:
+            return None
+        first = int((condition == 0).sum())
+        distances = given_distances(self.parameters.nn_distances, int((condition >= 0).sum()))
+        return {0: distances[:first], 1: distances[first:]}
 
     def _calibrate(self, X: Float64, condition: Ints) -> None:
         values = [density.evaluate(X, self._tables).log_density for density in self._densities]
@@ -188,8 +199,10 @@ class DifferentialAbundance:
         """
         if not self._densities:
             raise ValueError("Not fitted yet; call fit(X1, X2) first.")
-        X = check.coordinates("X", X)
-        first, second = (density.evaluate(X, self._tables) for density in self._densities)
+        X = check.coordinates("X", X, self._n_dims)
+        # A copy of the list: features at other cells than those fitted are shared here and then forgotten.
+        tables = list(self._tables)
+        first, second = (density.evaluate(X, tables) for density in self._densities)
         lfc = second.log_density - first.log_density + self.offset
         variance = first.variance + second.variance + self._between(X, first, second)
         statistics = change_statistics(lfc, variance, self.eps)
@@ -200,7 +213,9 @@ class DifferentialAbundance:
     def _between(self, X: Float64, first: DensityValues, second: DensityValues) -> Float64:
         """Variance between samples of the fold change, summed over the conditions."""
         parts = [
-            values.between if predictor is None else np.asarray(predictor(X, diag=True), dtype=np.float64)
+            values.between
+            if predictor is None
+            else finite_vector(predictor(X, diag=True), len(X), "A variance predictor", "variance")
             for values, predictor in zip((first, second), self._between_predictors, strict=True)
         ]
         known = [part for part in parts if part is not None]
@@ -209,9 +224,31 @@ class DifferentialAbundance:
         return np.sum(known, axis=0) if known else np.zeros(len(X))
 
 
-def _check_samples(masks: list[SampleMasks], predictors: tuple[Any, Any], *, borrow: bool) -> None:
-    """Raise if a condition has too few samples for a variance between them."""
-    few = [code for code in (0, 1) if len(masks[code].valid) < 2 and predictors[code] is None]
+def _joined(samples1: Any, samples2: Any, sizes: tuple[int, int]) -> Any:
+    """Samples of the cells of both conditions, one after the other."""
+    if samples1 is None and samples2 is None:
+        return None
+    came = tuple(None if samples is None else len(samples) for samples in (samples1, samples2))
+    if came != sizes:
+        raise ValueError(
+            f"samples1 and samples2 must name the sample of each cell of their condition: needed {sizes[0]} and "
+            f"{sizes[1]}, came {came[0]} and {came[1]}."
+        )
+    return np.concatenate([np.asarray(samples1, dtype=object), np.asarray(samples2, dtype=object)])
+
+
+def _check_samples(
+    masks: list[SampleMasks], predictors: tuple[Any, Any], variance_predictors: tuple[Any, Any], *, borrow: bool
+) -> None:
+    """Raise if a condition has too few samples for a variance between them.
+
+    A density that the user brings has none, unless a variance predictor comes with it.
+    """
+    few = [
+        code
+        for code in (0, 1)
+        if variance_predictors[code] is None and (len(masks[code].valid) < 2 or predictors[code] is not None)
+    ]
     if len(few) == 2 or (few and not borrow):
         counts = " and ".join(str(len(part.valid)) for part in masks)
         raise ValueError(

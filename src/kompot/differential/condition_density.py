@@ -82,12 +82,7 @@ class InjectedDensity:
     def evaluate(self, X: Float64, tables: list[FeatureTable]) -> DensityValues:  # noqa: ARG002  as the protocol says
         """Values at cell states X (n x n_dims)."""
         named = {"normalize": True} if takes_normalize(self.predictor) else {}
-        log_density = np.asarray(self.predictor(X, **named), dtype=np.float64)
-        if log_density.shape != (len(X),):
-            raise ValueError(
-                f"A density predictor must return one log density per cell: needed ({len(X)},), came "
-                f"{log_density.shape}."
-            )
+        log_density = finite_vector(self.predictor(X, **named), len(X), "A density predictor", "log density")
         return DensityValues(log_density, predictor_variance(self.predictor, X), None)
 
 
@@ -101,16 +96,28 @@ def takes_normalize(predictor: Callable[..., Any]) -> bool:
 
 def predictor_variance(predictor: Any, X: Float64) -> Float64:
     """Posterior variance of a predictor that the user brings: n."""
+    failure: Exception | None = None
     for name in ("uncertainty", "covariance"):
         method = getattr(predictor, name, None)
         if method is None:
             continue
         try:
-            variance = np.asarray(method(X, diag=True), dtype=np.float64)
-        except (AttributeError, ValueError):  # mellon's predictors have `uncertainty` only if fitted with it
+            values = method(X, diag=True)
+        except (AttributeError, ValueError) as error:  # mellon's predictors can only do what they were fitted for
+            failure = error
             continue
-        return np.maximum(variance, 0.0)
+        return np.maximum(finite_vector(values, len(X), f"A density predictor's {name}", "variance"), 0.0)
     raise TypeError(
-        f"A density predictor must have a method covariance(X, diag=True) (or uncertainty); {type(predictor).__name__} "
-        f"has none that works."
-    )
+        f"A density predictor must have a method covariance(X, diag=True) (or uncertainty); that of "
+        f"{type(predictor).__name__} is missing or failed. A mellon estimator needs predictor_with_uncertainty=True."
+    ) from failure
+
+
+def finite_vector(values: Any, n_cells: int, owner: str, what: str) -> Float64:
+    """What a user's predictor returned: one finite number per cell, or a clear error."""
+    vector = np.asarray(values, dtype=np.float64)
+    if vector.shape != (n_cells,):
+        raise ValueError(f"{owner} must return one {what} per cell: needed ({n_cells},), came {vector.shape}.")
+    if not np.isfinite(vector).all():
+        raise ValueError(f"{owner} returned NaN or infinite values for {(~np.isfinite(vector)).sum()} cells.")
+    return vector

@@ -131,7 +131,7 @@ class ExpressionModel:
         FeatureTable
             All cells with their features.
         """
-        masks = sample_masks(samples, used)
+        masks = sample_masks(samples, used, X)
         if samples is not None:
             require_samples(len(masks.valid))
         kernel = prepare_kernel(self.parameters, [X[used]])

@@ -49,7 +49,11 @@ class FittedConditions:
 
 
 def fit_conditions(
-    parameters: DensityParameters, X: Float64, masks: dict[int, Bools], samples: dict[int, dict[Any, Bools]]
+    parameters: DensityParameters,
+    X: Float64,
+    masks: dict[int, Bools],
+    samples: dict[int, dict[Any, Bools]],
+    given: dict[int, Float64] | None = None,
 ) -> FittedConditions:
     """Densities of some conditions with one `d`, `mu` and length scale for all of them.
 
@@ -63,6 +67,8 @@ def fit_conditions(
         Cells of each condition, n_cells.
     samples
         Cells of each biological sample of each condition.
+    given
+        Distances to the nearest neighbour of the cells of each condition, where the user brought them.
 
     Returns
     -------
@@ -70,7 +76,9 @@ def fit_conditions(
         With one density per condition and one per sample.
     """
     pooled = np.logical_or.reduce(list(masks.values()))
-    distances = _distances(parameters, X, list(masks.values()))
+    distances = [
+        positive_distances(given[code] if given else nearest_distances(X[mask])) for code, mask in masks.items()
+    ]
     together = np.concatenate(distances)
     kernel = prepare_kernel(replace(parameters, nn_distances=together), [X[mask] for mask in masks.values()])
     d = resolve_dimension(parameters, X[pooled])
@@ -81,20 +89,6 @@ def fit_conditions(
         for (condition, mask), near in zip(masks.items(), distances, strict=True)
     }
     return FittedConditions(densities, cells, numbers, approximation)
-
-
-def _distances(parameters: DensityParameters, X: Float64, masks: Sequence[Bools]) -> list[Float64]:
-    """Positive distances to the nearest neighbour within each condition."""
-    if parameters.nn_distances is None:
-        return [positive_distances(nearest_distances(X[mask])) for mask in masks]
-    given = np.asarray(parameters.nn_distances, dtype=np.float64)
-    sizes = [int(mask.sum()) for mask in masks]
-    if given.shape != (sum(sizes),):
-        raise ValueError(
-            f"nn_distances must hold one distance per cell, condition after condition: needed ({sum(sizes)},), came "
-            f"{given.shape}."
-        )
-    return [positive_distances(part) for part in np.split(given, np.cumsum(sizes)[:-1])]
 
 
 def _fit_condition(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kompot._typing import Bools, Ints
+from kompot._typing import Bools, Float64, Ints
 from kompot.errors import SkippedSampleWarning, warn
 
 _FEWEST_CELLS = 2
@@ -30,7 +30,7 @@ class SampleMasks:
         return codes
 
 
-def sample_masks(samples: Any, used: Bools) -> SampleMasks:
+def sample_masks(samples: Any, used: Bools, X: Float64) -> SampleMasks:
     """Split the cells of a condition into its biological samples.
 
     Parameters
@@ -39,21 +39,23 @@ def sample_masks(samples: Any, used: Bools) -> SampleMasks:
         Sample of each cell, n_cells; None for no samples.
     used
         Mask of the condition, n_cells.
+    X
+        Cell states, n_cells x n_dims.
 
     Returns
     -------
     SampleMasks
-        Samples with fewer than 2 cells are skipped, with a warning.
+        Samples with fewer than 2 different cell states are skipped, with a warning.
     """
     if samples is None:
         return SampleMasks({}, [])
     labels = np.asarray(samples, dtype=object)
     masks = {label: used & (labels == label) for label in sorted(set(labels[used]), key=str)}
-    skipped = [label for label, mask in masks.items() if mask.sum() < _FEWEST_CELLS]
+    skipped = [label for label, mask in masks.items() if len(np.unique(X[mask], axis=0)) < _FEWEST_CELLS]
     if skipped:
         warn(
-            f"Samples with fewer than {_FEWEST_CELLS} cells are left out of the variance between samples: "
-            f"{', '.join(map(str, skipped))}.",
+            f"Samples with fewer than {_FEWEST_CELLS} cells (at different coordinates) are left out of the variance "
+            f"between samples: {', '.join(map(str, skipped))}.",
             SkippedSampleWarning,
         )
     return SampleMasks({label: mask for label, mask in masks.items() if label not in skipped}, skipped)

@@ -100,6 +100,19 @@ class DensityPredictor:
         return cls(Predictor(features, posterior, squeeze=True), settings["n_cells"], settings["d"])
 
 
+def given_distances(nn_distances: Any, n_cells: int) -> Float64:
+    """The user's distances to the nearest neighbour, checked: n_cells, finite, not negative."""
+    distances = check.numeric_array("nn_distances", nn_distances).astype(np.float64)
+    if distances.shape != (n_cells,):
+        raise ValueError(
+            f"nn_distances must hold one distance per cell (condition after condition): needed ({n_cells},), came "
+            f"{distances.shape}."
+        )
+    if not (np.isfinite(distances) & (distances >= 0)).all():
+        raise ValueError("nn_distances must be finite and not negative.")
+    return distances
+
+
 def positive_distances(nn_distances: Float64) -> Float64:
     """Distances to the nearest neighbour with those of identical cells replaced by the smallest positive one.
 
@@ -190,7 +203,7 @@ class DensityEstimator:
         if len(X) < 2:
             raise ValueError(f"A density needs at least 2 cells, came {len(X)}.")
         given = self.parameters.nn_distances
-        distances = positive_distances(nearest_distances(X) if given is None else np.asarray(given, dtype=np.float64))
+        distances = positive_distances(nearest_distances(X) if given is None else given_distances(given, len(X)))
         parameters = replace(self.parameters, nn_distances=distances)
         d = resolve_dimension(parameters, X)
         mu = resolve_mu(parameters, distances, d)
