@@ -18,6 +18,7 @@ the posterior covariance. Cost per step O(n r²) time; the cells are read in chu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,53 +75,53 @@ def log_ball_volume(radius: Float64, d: float) -> Float64:
 
 
 @dataclass(frozen=True)
+class _State:
+    """J and its derivatives at one point."""
+
+    value: float
+    gradient: Float64
+    hessian: Float64
+
+
+@dataclass(frozen=True)
 class _Objective:
-    """J, its gradient and Hessian over the cells of one group."""
+    """J over the cells of one group."""
 
     cells: FeatureTable
     used: Bools
     V: Float64
     mu: float
 
-    def chunks(self) -> list[slice]:
-        return list(row_slices(len(self.used), self.cells.features.rows_per_chunk()))
+    def chunks(self) -> Iterator[tuple[Float64, Float64]]:
+        """Features and log volumes of the cells used, chunk by chunk."""
+        start = 0
+        for rows in row_slices(len(self.used), self.cells.features.rows_per_chunk()):
+            phi = self.cells.selected(rows, self.used[rows])
+            yield phi, self.V[start : start + len(phi)]
+            start += len(phi)
 
-    def phi(self, rows: slice) -> Float64:
-        phi, used = self.cells.rows(rows), self.used[rows]
-        return phi if used.all() else phi[used]
-
-    def exponents(self, z: Float64) -> Float64:
-        """`f + V` at the cells used."""
-        f = np.concatenate([self.phi(rows) @ z for rows in self.chunks()])
-        return f + self.mu + self.V
-
-    def value(self, z: Float64) -> float:
-        exponents = self.exponents(z)
-        if exponents.max() > _LARGEST_EXPONENT:
-            return float("inf")
-        return float(np.sum(np.exp(exponents) - exponents) + 0.5 * z @ z)
-
-    def derivatives(self, z: Float64) -> tuple[Float64, Float64]:
-        gradient, hessian = z.copy(), np.eye(len(z))
-        offset = np.cumsum([0, *[int(self.used[rows].sum()) for rows in self.chunks()]])
-        for rows, start, stop in zip(self.chunks(), offset, offset[1:], strict=False):
-            phi = self.phi(rows)
-            expected = np.exp(phi @ z + self.mu + self.V[start:stop])
+    def at(self, z: Float64) -> _State:
+        """J, gradient and Hessian at z in one pass; J alone, infinite, where the step went too far."""
+        value, gradient, hessian = 0.5 * float(z @ z), z.copy(), np.eye(len(z))
+        for phi, V in self.chunks():
+            exponents = phi @ z + self.mu + V
+            if exponents.max(initial=-np.inf) > _LARGEST_EXPONENT:
+                return _State(float("inf"), gradient, hessian)
+            expected = np.exp(exponents)
+            value += float(np.sum(expected - exponents))
             gradient += phi.T @ (expected - 1.0)
             weighted = phi * np.sqrt(expected)[:, None]
             hessian += weighted.T @ weighted
-        return gradient, hessian
+        return _State(value, gradient, hessian)
 
     def ridge_start(self) -> Float64:
         """Coefficients of the least-squares fit of the naive log density `-V`."""
-        gram, cross = np.eye(self.cells.features.rank), np.zeros(self.cells.features.rank)
-        start = 0
-        for rows in self.chunks():
-            phi = self.phi(rows)
+        rank = self.cells.features.rank
+        gram, cross = np.eye(rank), np.zeros(rank)
+        for phi, V in self.chunks():
             gram += phi.T @ phi
-            cross -= phi.T @ (self.V[start : start + len(phi)] + self.mu)
-            start += len(phi)
-        return solve_positive(_factor(gram), cross)
+            cross -= phi.T @ (V + self.mu)
+        return solve_positive(_factor(gram), cross[:, None])[:, 0]
 
 
 def _factor(hessian: Float64) -> Float64:
@@ -155,38 +156,40 @@ def fit_density(cells: FeatureTable, used: Bools, nn_distances: Float64, *, d: f
     """
     objective = _Objective(cells, used, log_ball_volume(nn_distances, d), mu)
     z = objective.ridge_start()
-    value = objective.value(z)
-    if not np.isfinite(value):
+    state = objective.at(z)
+    if not np.isfinite(state.value):
         z = np.zeros_like(z)
-        value = objective.value(z)
+        state = objective.at(z)
     tolerance = _GRADIENT_TOLERANCE * len(nn_distances)
+    largest = float("inf")
     for step in range(_MOST_STEPS):
-        gradient, hessian = objective.derivatives(z)
-        factor = _factor(hessian)
-        largest = float(np.abs(gradient).max())
+        factor = _factor(state.hessian)
+        largest = float(np.abs(state.gradient).max())
         if largest <= tolerance:
             return DensityFit(Posterior(z[:, None], factor, 1.0, mu), step, largest)
-        z, value, moved = _line_search(objective, z, value, gradient, -solve_positive(factor, gradient[:, None])[:, 0])
-        if not moved:
+        moved = _line_search(objective, z, state, -solve_positive(factor, state.gradient[:, None])[:, 0])
+        if moved is None:
             break
+        z, state = moved
     raise ValueError(
         f"The log density did not converge: the largest gradient is {largest:.2e} of {len(nn_distances)} cells, needed "
         f"{tolerance:.2e}. Check the embedding for extreme outliers, or raise ls_factor."
     )
 
 
-def _line_search(
-    objective: _Objective, z: Float64, value: float, gradient: Float64, direction: Float64
-) -> tuple[Float64, float, bool]:
-    """The longest of the steps 1, 1/2, 1/4, ... that lowers J enough (Armijo), and whether there is one."""
-    slope = float(gradient @ direction)
+def _line_search(objective: _Objective, z: Float64, state: _State, direction: Float64) -> tuple[Float64, _State] | None:
+    """The longest of the steps 1, 1/2, 1/4, ... that lowers J enough (Armijo); None if there is none.
+
+    The derivatives come with each trial, because the first one is nearly always taken.
+    """
+    slope = float(state.gradient @ direction)
     # J is a sum over cells: differences below its rounding cannot be told from 0 and count as a decrease.
-    rounding = 1e-13 * max(1.0, abs(value))
+    rounding = 1e-13 * max(1.0, abs(state.value))
     length = 1.0
     while length > _SHORTEST_STEP:
         candidate = z + length * direction
-        new = objective.value(candidate)
-        if new <= value + _SUFFICIENT_DECREASE * length * slope + rounding:
-            return candidate, new, True
+        new = objective.at(candidate)
+        if new.value <= state.value + _SUFFICIENT_DECREASE * length * slope + rounding:
+            return candidate, new
         length *= 0.5
-    return z, value, False
+    return None

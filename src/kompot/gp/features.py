@@ -150,6 +150,12 @@ class FeatureTable:
             self._done[rows] = True
         return self._table[rows]
 
+    def selected(self, rows: slice, mask: Bools) -> Float64:
+        """Features of some of the consecutive cells; where nothing is kept, only these are computed."""
+        if mask.all():
+            return self.rows(rows)
+        return self.features(self.X[rows][mask]) if self._table is None else self.rows(rows)[mask]
+
 
 def features_at(landmarks: Float64, kernel: Kernel, jitter: float = 0.0) -> Features:
     """Features of landmarks used as they are.
