@@ -53,9 +53,10 @@ def de(
     coefficients `z_c` and posterior precisions `B_c` of condition c on shared features phi::
 
         fold change at x:  phi(x)·(z_2 - z_1)
-        D² = dzᵀ (B_1⁻¹ + B_2⁻¹)⁻¹ dz,    dz = z_2 - z_1      (Mahalanobis 1936, *Proc. Natl. Inst. Sci. India* 2, 49)
+        D² = dzᵀ (B_1⁻¹ + B_2⁻¹)⁻¹ dz,    dz = z_2 - z_1
 
-    where `B_c = I + Phi_cᵀ Phi_c / sigma²` (Rasmussen and Williams 2006, equation 2.8). D is called *distance* below.
+    where `B_c = I + Phi_cᵀ Phi_c / sigma²` (Rasmussen and Williams 2006, equation 2.8; Mahalanobis 1936, *Proc. Natl.
+    Inst. Sci. India* 2, 49). D is called *distance* below.
 
     Parameters
     ----------

@@ -7,7 +7,6 @@ dimension, taken locally). Cost O(n log n) for the neighbours and O(n_sampled kÂ
 """
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from kompot._threads import available_threads
 from kompot._typing import Float64
@@ -43,6 +42,8 @@ def fractal_dimension(X: Float64, *, n_sampled: int = _N_SAMPLED, seed: int = 0)
     >>> round(fractal_dimension(line), 1)  # ten neighbours only: a little low, as for every dimension
     0.8
     """
+    from scipy.spatial import cKDTree
+
     X = X[canonical_order(X)]
     chosen = np.random.default_rng(seed).permutation(len(X))[:n_sampled]
     k = min(_N_NEIGHBORS, len(X))

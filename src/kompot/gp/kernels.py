@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from kompot._checks import positive_float
 from kompot.gp.linalg import column_sums_of_squares
@@ -69,6 +68,8 @@ class _Stationary(Kernel):
 
 
 def _scaled_distances(X: Float64, Y: Float64, length_scale: float) -> Float64:
+    from scipy.spatial.distance import cdist
+
     # Differences, not |x|^2 + |y|^2 - 2xy: the residuals of the approximation are as small as 1e-9 and
     # would drown in the cancellation.
     distances: Float64 = cdist(X, Y)

@@ -5,7 +5,6 @@ force in blocks (scikit-learn), O(n² n_dims). Memory O(n) in both.
 """
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from kompot._threads import available_threads
 from kompot._typing import Float64
@@ -36,6 +35,8 @@ def nearest_distances(X: Float64) -> Float64:
         raise ValueError(f"A nearest other cell needs at least 2 cells, came {len(X)}.")
     if X.shape[1] > _TREE_DIMS:
         return _by_brute_force(X)
+    from scipy.spatial import cKDTree
+
     # Slices at the midpoint of the widest dimension build faster than medians and answer exactly as well.
     tree = cKDTree(X, balanced_tree=False, compact_nodes=False)
     distances = np.asarray(tree.query(X, k=2, workers=available_threads())[0], dtype=np.float64)
