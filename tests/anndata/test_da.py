@@ -286,6 +286,13 @@ def test_bad_input(monkeypatch, case):
     assert_unchanged(adata, before)
 
 
+def test_no_path_is_recorded():
+    adata = small_adata()
+    with pytest.warns(UnusedParameterWarning, match=r"storage\.disk_storage_dir"):
+        run(adata, storage=kompot.StorageSettings(disk_storage_dir="/home/somebody"))
+    assert "somebody" not in adata.uns["kompot_da"]["run_history"]
+
+
 def test_settings_without_effect_are_one_warning():
     adata = small_adata()
     with pytest.warns(UnusedParameterWarning, match="gp.sigma, storage.store_arrays_on_disk") as caught:

@@ -54,9 +54,13 @@ def encodable(value: Any) -> Any:
     return f"<{type(value).__name__}>"
 
 
+_PATHS = ("disk_storage_dir",)
+
+
 def settings_record(settings: Any) -> dict[str, Any]:
-    """A settings object as a dictionary for the record."""
-    return {item.name: encodable(getattr(settings, item.name)) for item in dataclass_fields(settings)}
+    """A settings object as a dictionary for the record; of a path only that there was one."""
+    record = {item.name: encodable(getattr(settings, item.name)) for item in dataclass_fields(settings)}
+    return {name: "<path>" if name in _PATHS and value else value for name, value in record.items()}
 
 
 def timestamp() -> str:

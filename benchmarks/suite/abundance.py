@@ -1,0 +1,68 @@
+"""`kompot.da` and `kompot.smooth_expression` as a whole."""
+
+from __future__ import annotations
+
+import warnings
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+import kompot
+from abundance import clouds
+
+from .data import simulated
+
+
+class DifferentialAbundance:
+    """Time and memory of a call on simulated coordinates."""
+
+    params = (10_000, 50_000)
+    param_names = ("n_cells",)
+    timeout = 600
+    number = 1
+
+    def setup(self, n_cells: int) -> None:
+        X, condition, truth = clouds(n_cells)
+        obs = pd.DataFrame({"condition": np.array(["A", "B"])[condition]}, index=np.arange(n_cells).astype(str))
+        self.adata = ad.AnnData(obs=obs, obsm={"DM_EigenVectors": X})
+        self.time_da(n_cells)
+        found = self.adata.obs["kompot_da_A_to_B_lfc"]
+        if np.corrcoef(found, truth)[0, 1] < 0.8:
+            raise AssertionError("the log fold changes do not follow the densities that were simulated")
+
+    def time_da(self, n_cells: int) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            kompot.da(self.adata, "condition", "A", "B")
+
+    def peakmem_da(self, n_cells: int) -> None:
+        self.time_da(n_cells)
+
+
+class Smoothing:
+    """Time of smoothing one condition, with and without the variances."""
+
+    params = ([False, True],)
+    param_names = ("variances",)
+    timeout = 600
+    number = 1
+
+    def setup(self, variances: bool) -> None:
+        self.adata = simulated(2_000, 500)
+        self.time_smooth(variances)
+        smoothed = self.adata.layers["kompot_smooth_Young_smoothed"]
+        means = np.asarray(self.adata.X[(self.adata.obs["condition"] == "Young").to_numpy()].mean(axis=0)).ravel()
+        if np.corrcoef(smoothed.mean(axis=0), means)[0, 1] < 0.99:
+            raise AssertionError("smoothed expression does not have the means of the genes")
+
+    def time_smooth(self, variances: bool) -> None:
+        kompot.smooth_expression(
+            self.adata,
+            "condition",
+            "Young",
+            sample_col="donor" if variances else None,
+            gp=kompot.GPSettings(use_empirical_variance=variances),
+            storage=kompot.StorageSettings(overwrite=True),
+            output=kompot.OutputSettings(progress=False),
+        )
