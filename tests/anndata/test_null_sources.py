@@ -1,5 +1,6 @@
 """Where the null distribution of `kompot.de` comes from."""
 
+import anndata as ad
 import numpy as np
 import pytest
 from scipy import sparse
@@ -111,3 +112,31 @@ def test_null_genes_do_not_depend_on_the_order_of_cells_or_genes_chunks():
         "mahalanobis"
     ]
     np.testing.assert_allclose(actual, expected, rtol=1e-4)
+
+
+def test_declared_columns_beside_an_external_null():
+    adata, null = small_adata(), np.linspace(0.5, 4, 50)
+    replaced = run(adata, kompot.FDRSettings(null_genes=[3, 20], null_mahalanobis=null))
+    np.testing.assert_array_equal(replaced["null"]["mahalanobis"], null)
+    assert not {"g3", "g20"} & set(replaced["table"].index)
+    both = run(adata, kompot.FDRSettings(null_genes=[3, 20], null_mahalanobis=null, combine_with_internal=True))
+    assert both["null"]["n_null"] == 52
+
+
+def test_declared_columns_are_stripped_without_distances_too():
+    output = kompot.OutputSettings(inplace=False, compute_mahalanobis=False, **QUIET)
+    fdr = kompot.FDRSettings(null_genes=[3])
+    table = kompot.de(small_adata(), "condition", "A", "B", fdr=fdr, output=output)["table"]
+    assert "g3" not in table.index
+
+
+def test_an_invalid_null_gene_on_disk_is_an_error(tmp_path):
+    adata = small_adata()
+    Y = adata.X.toarray()
+    Y[3, 2] = np.nan
+    adata.X = sparse.csr_matrix(Y)
+    adata.write_h5ad(tmp_path / "bad.h5ad")
+    backed = ad.read_h5ad(tmp_path / "bad.h5ad", backed="r")
+    with pytest.raises(ValueError, match="NaN or infinite values in 1 of the genes used: g2"):
+        run(backed, kompot.FDRSettings(null_genes=25), genes=["g5"])
+    backed.file.close()

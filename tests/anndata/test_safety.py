@@ -20,7 +20,7 @@ STAGES = (
     "kompot.anndata.compute.fill_layers",
     "kompot.anndata.results.neg_log10_tail_probability",
     "kompot.anndata.run_de.field_changes",
-    "kompot.anndata.run_de.with_run",
+    "kompot.anndata.uns.with_run",
 )
 
 

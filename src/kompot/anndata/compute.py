@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kompot._typing import Float64, Floats
-from kompot.anndata.extract import expression_rows
+from kompot.anndata.extract import expression_rows, invalid_expression
 from kompot.anndata.progress import progress_bar
 from kompot.anndata.request import DERequest, has_external_null
 from kompot.differential.evaluate import CellSummary, empty_layers, fill_layers, summarise_cells
@@ -94,9 +94,10 @@ def null_genes(model: DifferentialExpression, request: DERequest) -> list[NullGe
     parts = []
     if request.n_null:
         parts.append(_shuffled(model, request))
-    if len(request.prebaked):
+    external = has_external_null(request.settings.fdr)
+    if len(request.prebaked) and (not external or request.settings.fdr.combine_with_internal):
         parts.append(_prebaked(model, request))
-    if has_external_null(request.settings.fdr):
+    if external:
         parts.append(_external(model, request))
     return parts
 
@@ -105,8 +106,13 @@ def _shuffled(model: DifferentialExpression, request: DERequest) -> NullGenes:
     settings = request.settings.fdr
     asked = settings.null_genes != "auto"
     fit, draw = model.fit_null(request.matrix, request.n_null, settings.null_seed, asked=asked)
+    distances = fit.distances()
+    bad = draw.genes[np.isnan(distances)]
+    if len(bad):
+        # Only possible for genes on disk that are not among those analysed, which were checked while being read.
+        raise ValueError(invalid_expression(request.all_genes[np.unique(bad)], request.layer))
     names = [f"NULL_{i}_{request.all_genes[gene]}" for i, gene in enumerate(draw.genes)]
-    return NullGenes(fit.distances(), names, draw.genes.tolist(), fit, "internal")
+    return NullGenes(distances, names, draw.genes.tolist(), fit, "internal")
 
 
 def _prebaked(model: DifferentialExpression, request: DERequest) -> NullGenes:

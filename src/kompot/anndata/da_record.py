@@ -7,7 +7,7 @@ from typing import Any
 
 from kompot._version import __version__
 from kompot.anndata.da_request import DARequest
-from kompot.anndata.fields import by_place
+from kompot.anndata.fields import by_place, field_mapping
 from kompot.anndata.history import environment, settings_record, timestamp
 from kompot.differential.abundance import DifferentialAbundance
 
@@ -37,10 +37,7 @@ def da_record(request: DARequest, analysis: DifferentialAbundance) -> dict[str, 
         "direction_key": names["direction_key"],
         "density_keys": {"condition1": names["density_key_1"], "condition2": names["density_key_2"]},
         "field_names": {**names, "all_patterns": by_place(request.fields.values())},
-        "field_mapping": {
-            item.name: {"location": item.field.place, "type": item.field.kind, "description": item.field.meaning}
-            for item in request.fields.values()
-        },
+        "field_mapping": field_mapping(request.fields.values()),
         "uses_sample_variance": request.sample_col is not None,
         "has_groups": False,
         "params": da_params(request),

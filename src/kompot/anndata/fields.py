@@ -205,6 +205,14 @@ def named_fields(
     return {item.key: NamedField(item, item.pattern.format(**parts)) for item in declared}
 
 
+def field_mapping(items: Iterable[NamedField]) -> dict[str, dict[str, str]]:
+    """Place, type and meaning of each field by its name, as run records keep them."""
+    return {
+        item.name: {"location": item.field.place, "type": item.field.kind, "description": item.field.meaning}
+        for item in items
+    }
+
+
 def by_place(items: Iterable[NamedField]) -> dict[str, list[str]]:
     """Names grouped by place, in order."""
     places: dict[str, list[str]] = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 from kompot._version import __version__
 from kompot.anndata.compute import DEOutcome
-from kompot.anndata.fields import FDR_KEYS, by_place
+from kompot.anndata.fields import FDR_KEYS, by_place, field_mapping
 from kompot.anndata.history import environment, settings_record, timestamp
 from kompot.anndata.request import DERequest
 from kompot.anndata.results import fdr_summary
@@ -49,14 +49,7 @@ def de_record(request: DERequest, outcome: DEOutcome) -> dict[str, Any]:
             "sample_variance_impacted_fields": [],
             "all_patterns": by_place(request.fields.values()),
         },
-        "field_mapping": {
-            item.name: {
-                "location": item.field.place,
-                "type": item.field.kind,
-                "description": item.field.meaning,
-            }
-            for item in request.fields.values()
-        },
+        "field_mapping": field_mapping(request.fields.values()),
         "uses_sample_variance": False,
         "underrepresentation": {},
         "auto_filtered": False,

@@ -145,7 +145,7 @@ def null_counts(fdr: FDRSettings, output: OutputSettings, n_genes: int) -> tuple
     fdr
         The user's settings.
     output
-        Without distances there is no null.
+        Without distances no genes are shuffled; declared null features are left out of the results all the same.
     n_genes
         Number of genes in the data.
 
@@ -155,8 +155,6 @@ def null_counts(fdr: FDRSettings, output: OutputSettings, n_genes: int) -> tuple
         At most one of the two is not empty.
     """
     none = np.empty(0, dtype=np.int64)
-    if not output.compute_mahalanobis:
-        return 0, none
     if isinstance(fdr.null_genes, list):
         columns = np.sort(np.asarray(fdr.null_genes, dtype=np.int64))
         if columns[-1] >= n_genes:
@@ -165,6 +163,8 @@ def null_counts(fdr: FDRSettings, output: OutputSettings, n_genes: int) -> tuple
                 f"{n_genes - 1})."
             )
         return 0, columns
+    if not output.compute_mahalanobis:
+        return 0, none
     if fdr.combine_with_internal and not fdr.null_genes:
         warn("combine_with_internal has no effect with null_genes=0.", NullDistributionWarning)
     if has_external_null(fdr) and not fdr.combine_with_internal:

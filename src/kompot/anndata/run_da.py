@@ -12,10 +12,9 @@ from kompot.anndata.da_record import da_record
 from kompot.anndata.da_request import DARequest, DASettings, build_da_request
 from kompot.anndata.deliver import deliver, writes_results
 from kompot.anndata.fields import DIRECTION_COLORS
-from kompot.anndata.history import storage_key, with_run
-from kompot.anndata.landmarks import landmark_entry
 from kompot.anndata.overwrite import check_overwrite
 from kompot.anndata.store import Change
+from kompot.anndata.uns import landmark_entry, record_changes
 from kompot.differential.abundance import DifferentialAbundance
 from kompot.differential.result import AbundanceChange
 from kompot.settings import DAThresholdSettings, GPSettings, ModelSettings, OutputSettings, StorageSettings
@@ -150,13 +149,9 @@ def changes_of(
         "density_key_2": change.log_density_2,
         "colors_key": list(DIRECTION_COLORS),
     }
-    type_key, result_key = storage_key("da"), request.result_key
-    entries = {type_key: with_run(adata, "da", da_record(request, analysis))}
-    base = entries.get(result_key, dict(adata.uns.get(result_key, {})))
-    entries[result_key] = {**base, **_landmarks(request, analysis)}
     return [
         *(Change(item.field.place, item.name, values[key]) for key, item in request.fields.items()),
-        *(Change("uns", key, value) for key, value in entries.items()),
+        *record_changes(adata, "da", request.result_key, da_record(request, analysis), _landmarks(request, analysis)),
     ]
 
 

@@ -11,13 +11,12 @@ from anndata import AnnData
 from kompot.anndata.arguments import settings_of
 from kompot.anndata.compute import DEOutcome, compute
 from kompot.anndata.deliver import deliver, writes_results
-from kompot.anndata.history import storage_key, with_run
-from kompot.anndata.landmarks import landmark_entry
 from kompot.anndata.overwrite import check_overwrite
 from kompot.anndata.record import de_record
 from kompot.anndata.request import DERequest, DESettings, build_request, refuse_unfinished
 from kompot.anndata.results import field_changes, gene_table, result_dict
 from kompot.anndata.store import Change
+from kompot.anndata.uns import landmark_entry, record_changes
 from kompot.settings import (
     FDRSettings,
     FilterSettings,
@@ -129,13 +128,9 @@ def de(
 
 def changes_of(adata: AnnData, request: DERequest, outcome: DEOutcome, table: pd.DataFrame) -> list[Change]:
     """Everything a run writes: fields, landmarks and its record."""
-    type_key, result_key = storage_key("de"), request.result_key
-    entries = {type_key: with_run(adata, "de", de_record(request, outcome))}
-    base = entries.get(result_key, dict(adata.uns.get(result_key, {})))
-    given = request.parameters.landmarks is not None
-    keep = request.settings.storage.store_landmarks
-    entries[result_key] = {**base, **landmark_entry(outcome.model.landmarks, given=given, keep=keep)}
+    given, keep = request.parameters.landmarks is not None, request.settings.storage.store_landmarks
+    landmarks = landmark_entry(outcome.model.landmarks, given=given, keep=keep)
     return [
         *field_changes(request, outcome, table),
-        *(Change("uns", key, value) for key, value in entries.items()),
+        *record_changes(adata, "de", request.result_key, de_record(request, outcome), landmarks),
     ]

@@ -14,13 +14,13 @@ from kompot._version import __version__
 from kompot.anndata.arguments import settings_of
 from kompot.anndata.deliver import deliver, writes_results
 from kompot.anndata.extract import expression_rows
-from kompot.anndata.fields import by_place
-from kompot.anndata.history import environment, settings_record, storage_key, timestamp, with_run
-from kompot.anndata.landmarks import landmark_entry
+from kompot.anndata.fields import by_place, field_mapping
+from kompot.anndata.history import environment, settings_record, timestamp
 from kompot.anndata.overwrite import check_overwrite
 from kompot.anndata.progress import progress_bar
 from kompot.anndata.smooth_request import SmoothRequest, SmoothSettings, build_smooth_request
 from kompot.anndata.store import Change
+from kompot.anndata.uns import landmark_entry, record_changes
 from kompot.differential.expression_model import ExpressionModel
 from kompot.differential.smooth import SmoothLayers, smooth_layers
 from kompot.gp.features import FeatureTable
@@ -160,15 +160,12 @@ _LAYER = {
 
 def changes_of(adata: AnnData, request: SmoothRequest, fitted: ExpressionModel, layers: SmoothLayers) -> list[Change]:
     """Everything a run writes: layers, landmarks and its record."""
-    type_key, result_key = storage_key("smooth"), request.result_key
-    entries = {type_key: with_run(adata, "smooth", smooth_record(request, fitted))}
-    base = entries.get(result_key, dict(adata.uns.get(result_key, {})))
     given, keep = request.parameters.landmarks is not None, request.settings.storage.store_landmarks
-    entries[result_key] = {**base, **landmark_entry(fitted.landmarks, given=given, keep=keep)}
+    landmarks = landmark_entry(fitted.landmarks, given=given, keep=keep)
     arrays: dict[str, Floats] = layers.arrays
     return [
         *(Change(item.field.place, item.name, arrays[_LAYER[key]]) for key, item in request.fields.items()),
-        *(Change("uns", key, value) for key, value in entries.items()),
+        *record_changes(adata, "smooth", request.result_key, smooth_record(request, fitted), landmarks),
     ]
 
 
@@ -194,10 +191,7 @@ def smooth_record(request: SmoothRequest, fitted: ExpressionModel) -> dict[str, 
         "analysis_type": "smooth",
         "params": smooth_params(request),
         "field_names": {**names, "all_patterns": by_place(request.fields.values())},
-        "field_mapping": {
-            item.name: {"location": item.field.place, "type": item.field.kind, "description": item.field.meaning}
-            for item in request.fields.values()
-        },
+        "field_mapping": field_mapping(request.fields.values()),
         "uses_sample_variance": fitted.between is not None,
         "skipped_samples": [str(label) for label in fitted.skipped_samples],
         "has_groups": False,

@@ -1,0 +1,67 @@
+"""What a run keeps in `adata.uns`: its record, and the landmarks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anndata import AnnData
+
+from kompot._typing import Float64
+from kompot.anndata.history import storage_key, timestamp, with_run
+from kompot.anndata.store import Change
+
+
+def record_changes(
+    adata: AnnData, analysis_type: str, result_key: str, record: dict[str, Any], landmarks: dict[str, Any]
+) -> list[Change]:
+    """What a run writes into `adata.uns`: its record, and what is kept of the landmarks.
+
+    Parameters
+    ----------
+    adata
+        Holds the earlier runs.
+    analysis_type
+        "de", "da" or "smooth".
+    result_key
+        Prefix of the run's names.
+    record
+        Entry of the run in the history.
+    landmarks
+        From `landmark_entry`; may be empty.
+
+    Returns
+    -------
+    list[Change]
+        One per key, with what else the keys held.
+    """
+    entries = {storage_key(analysis_type): with_run(adata, analysis_type, record)}
+    base = entries.get(result_key, dict(adata.uns.get(result_key, {})))
+    entries[result_key] = {**base, **landmarks}
+    return [Change("uns", key, value) for key, value in entries.items()]
+
+
+def landmark_entry(landmarks: Float64, *, given: bool, keep: bool) -> dict[str, Any]:
+    """Description of the landmarks, and the landmarks themselves if they shall be kept.
+
+    Parameters
+    ----------
+    landmarks
+        m x n_dims.
+    given
+        Whether the user brought them.
+    keep
+        `StorageSettings.store_landmarks`.
+
+    Returns
+    -------
+    dict[str, Any]
+        `landmarks_info` and perhaps `landmarks`.
+    """
+    info = {
+        "shape": str(landmarks.shape),
+        "dtype": str(landmarks.dtype),
+        "source": "provided" if given else "computed",
+        "n_landmarks": len(landmarks),
+        "timestamp": timestamp(),
+    }
+    return {"landmarks_info": info, **({"landmarks": landmarks} if keep else {})}
