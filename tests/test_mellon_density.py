@@ -75,7 +75,7 @@ def test_their_predictors_without_uncertainty_are_refused():
     predictors = theirs(FIRST, uncertain=False), theirs(SECOND)
     X, condition = np.vstack([FIRST, SECOND]), np.repeat([0, 1], [150, 120])
     analysis = DifferentialAbundance()
-    with pytest.raises(TypeError, match=r"must have a method covariance\(X, diag=True\).*needs predictor_with_uncertainty=True"):
+    with pytest.raises(TypeError, match=r"covariance\(X, diag=True\).*needs predictor_with_uncertainty=True"):
         analysis.fit_cells(X, condition, predictors=predictors)
 
 
