@@ -11,6 +11,7 @@ LEVELS = {
     "_typing": 0,
     "_threads": 0,
     "_checks": 0,
+    "_memory": 0,
     "errors": 0,
     "settings": 0,
     "gp": 1,

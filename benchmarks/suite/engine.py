@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from kompot.gp.features import FeatureTable, select_features
+from kompot.gp.features import FeatureTable
 from kompot.gp.kernels import Matern52
 from kompot.gp.moments import accumulate
 from kompot.gp.regression import fit_posterior
 from kompot.gp.rows import row_source
+from kompot.gp.selection import select_features
 from kompot.stats.mahalanobis import mahalanobis_distances
 
 from .data import SEED, cell_states, require_close, sparse_expression

@@ -437,9 +437,10 @@ def test_store_landmarks():
     run(adata, storage=kompot.StorageSettings(store_landmarks=True, result_key="mine"))
     landmarks = adata.uns["mine"]["landmarks"]
     assert str(landmarks.shape) == adata.uns["mine"]["landmarks_info"]["shape"]
-    assert len(landmarks) == last_run(adata)["approximation"]["rank"]
+    assert len(landmarks) >= last_run(adata)["approximation"]["rank"]
     again = table_of(adata, gp=kompot.GPSettings(landmarks=landmarks))
-    np.testing.assert_allclose(again["mahalanobis"], adata.var["mine_A_to_B_mahalanobis"], rtol=1e-5)
+    # All directions of the landmarks' span, where the first run had dropped the negligible ones.
+    np.testing.assert_allclose(again["mahalanobis"], adata.var["mine_A_to_B_mahalanobis"], rtol=2e-3)
 
 
 def test_length_scale_and_noise_reach_the_model():

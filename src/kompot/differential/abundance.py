@@ -139,11 +139,17 @@ class DifferentialAbundance:
         masks = [sample_masks(samples, condition == code, X) for code in (0, 1)]
         if samples is not None:
             _check_samples(masks, predictors, variance_predictors, borrow=allow_single_condition_variance)
+        densities: dict[int, ConditionDensity] = {
+            c: InjectedDensity(predictor) for c, predictor in enumerate(predictors) if predictor is not None
+        }
+        for density in densities.values():
+            density.evaluate(X[:2], [])  # what it cannot do shows before anything is fitted
         self._borrow, self._between_predictors = allow_single_condition_variance, variance_predictors
         self.skipped_samples = [label for part in masks for label in part.skipped]
         self.fits = self._fit_where_missing(X, condition, masks, predictors)
-        fitted = {code: density for fit in self.fits for code, density in fit.densities.items()}
-        self._densities = [fitted[c] if predictors[c] is None else InjectedDensity(predictors[c]) for c in (0, 1)]
+        for fit in self.fits:
+            densities.update(fit.densities)
+        self._densities = [densities[0], densities[1]]
         self._tables, self._n_dims = [fit.cells for fit in self.fits], X.shape[1]
         self.offset = 0.0
         if self.calibrate_offset:
@@ -172,7 +178,7 @@ class DifferentialAbundance:
         return {0: distances[:first], 1: distances[first:]}
 
     def _calibrate(self, X: Float64, condition: Ints) -> None:
-        values = [density.evaluate(X, self._tables).log_density for density in self._densities]
+        values = [density.log_density(X, self._tables) for density in self._densities]
         lfc = (values[1] - values[0])[condition >= 0]
         self.offset = label_offset(lfc, int((condition == 0).sum()), int((condition == 1).sum()))
         if abs(self.offset) > _NOTABLE_OFFSET:

@@ -30,6 +30,9 @@ class DensityValues:
 class ConditionDensity(Protocol):
     """Anything that knows the density of a condition."""
 
+    def log_density(self, X: Float64, tables: list[FeatureTable]) -> Float64:
+        """Normalised log density at cell states X (n x n_dims), n; features are shared through `tables`."""
+
     def evaluate(self, X: Float64, tables: list[FeatureTable]) -> DensityValues:
         """Values at cell states X (n x n_dims); features are shared through `tables`."""
 
@@ -42,6 +45,15 @@ class FittedDensity:
     """Of all cells of the condition."""
     samples: dict[Any, DensityPredictor]
     """Of the cells of each valid biological sample, on the same features."""
+
+    def log_density(self, X: Float64, tables: list[FeatureTable]) -> Float64:
+        """Normalised log density at cell states X (n x n_dims), n; features are shared through `tables`."""
+        cells, posterior = table_of(self.predictor, X, tables), self.predictor.posterior
+        values = np.empty(len(X))
+        for rows in row_slices(len(X), cells.features.rows_per_chunk()):
+            values[rows] = posterior.mean(cells.rows(rows))[:, 0]
+        values -= np.log(self.predictor.n_cells)
+        return values
 
     def evaluate(self, X: Float64, tables: list[FeatureTable]) -> DensityValues:
         """Values at cell states X (n x n_dims); features are shared through `tables`."""
@@ -79,11 +91,14 @@ class InjectedDensity:
     predictor: Callable[..., Any]
     """Called with cell states, n x n_dims; returns log densities, n."""
 
-    def evaluate(self, X: Float64, tables: list[FeatureTable]) -> DensityValues:  # noqa: ARG002  as the protocol says
-        """Values at cell states X (n x n_dims)."""
+    def log_density(self, X: Float64, tables: list[FeatureTable]) -> Float64:  # noqa: ARG002  as the protocol says
+        """Normalised log density at cell states X (n x n_dims), n."""
         named = {"normalize": True} if takes_normalize(self.predictor) else {}
-        log_density = finite_vector(self.predictor(X, **named), len(X), "A density predictor", "log density")
-        return DensityValues(log_density, predictor_variance(self.predictor, X), None)
+        return finite_vector(self.predictor(X, **named), len(X), "A density predictor", "log density")
+
+    def evaluate(self, X: Float64, tables: list[FeatureTable]) -> DensityValues:
+        """Values at cell states X (n x n_dims)."""
+        return DensityValues(self.log_density(X, tables), predictor_variance(self.predictor, X), None)
 
 
 def takes_normalize(predictor: Callable[..., Any]) -> bool:

@@ -13,7 +13,7 @@ from kompot.differential.evaluate import fold_change_at, summarise_cells
 from kompot.differential.expression_model import ExpressionModel
 from kompot.differential.fit import TwoConditionFit, fit_two_conditions
 from kompot.differential.result import FoldChange
-from kompot.gp.features import Approximation, FeatureTable
+from kompot.gp.features import FeatureTable
 from kompot.gp.function_estimator import expression_matrix
 from kompot.gp.landmarks import canonical_order
 from kompot.gp.moments import Moment, accumulate
@@ -21,6 +21,7 @@ from kompot.gp.parameters import RegressionParameters, regression_parameters
 from kompot.gp.predictor import Predictor
 from kompot.gp.prepare import prepare_features, prepare_kernel
 from kompot.gp.rows import RowSource, StackedRows, row_source
+from kompot.gp.selection import Approximation
 from kompot.stats.null import NullDraw, draw_null_genes, shuffled_blocks
 
 Track = Callable[[int], object]

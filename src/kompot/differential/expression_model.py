@@ -10,7 +10,7 @@ from kompot import _checks as check
 from kompot._typing import Bools, Float64, Floats
 from kompot.differential.result import Smoothed
 from kompot.differential.samples import SampleMasks, sample_masks
-from kompot.gp.features import Approximation, FeatureTable
+from kompot.gp.features import FeatureTable
 from kompot.gp.function_estimator import expression_matrix
 from kompot.gp.moments import Moment, accumulate, total
 from kompot.gp.parameters import RegressionParameters, regression_parameters
@@ -18,6 +18,7 @@ from kompot.gp.predictor import Predictor
 from kompot.gp.prepare import prepare_features, prepare_kernel
 from kompot.gp.regression import fit_posterior
 from kompot.gp.rows import RowSource, row_source
+from kompot.gp.selection import Approximation
 from kompot.stats.empirical_variance import EmpiricalVariance, fit_empirical_variance
 from kompot.stats.sample_variance import BetweenSamples, between_samples, require_samples
 

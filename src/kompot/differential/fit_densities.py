@@ -16,10 +16,11 @@ from kompot.gp.density_estimator import (
     resolve_dimension,
     resolve_mu,
 )
-from kompot.gp.features import Approximation, FeatureTable
+from kompot.gp.features import FeatureTable
 from kompot.gp.neighbors import nearest_distances
 from kompot.gp.parameters import DensityParameters
 from kompot.gp.prepare import prepare_features, prepare_kernel
+from kompot.gp.selection import Approximation
 
 
 @dataclass(frozen=True)

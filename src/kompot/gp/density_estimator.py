@@ -13,12 +13,13 @@ from kompot._typing import Bools, Float64
 from kompot.errors import DuplicateCellsWarning, warn
 from kompot.gp.density import DensityFit, fit_density, log_ball_volume
 from kompot.gp.dimension import fractal_dimension
-from kompot.gp.features import Approximation, Features, FeatureTable
+from kompot.gp.features import Features, FeatureTable
 from kompot.gp.neighbors import nearest_distances
 from kompot.gp.parameters import DensityParameters, density_parameters
 from kompot.gp.predictor import Predictor
 from kompot.gp.prepare import prepare_features, prepare_kernel
 from kompot.gp.regression import Posterior
+from kompot.gp.selection import Approximation
 from kompot.gp.storage import load_posterior, save_posterior
 
 _MU_QUANTILE = 0.01

@@ -8,13 +8,13 @@ import numpy as np
 
 from kompot import _checks as check
 from kompot._typing import Float64, Matrix
-from kompot.gp.features import Approximation
 from kompot.gp.moments import accumulate
 from kompot.gp.parameters import regression_parameters
 from kompot.gp.predictor import Predictor
 from kompot.gp.prepare import prepare_features, prepare_kernel
 from kompot.gp.regression import fit_posterior
 from kompot.gp.rows import row_source
+from kompot.gp.selection import Approximation
 
 
 def expression_matrix(name: str, Y: Any, n_cells: int) -> tuple[Matrix, bool]:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, TypeVar
 from kompot import _checks as check
 from kompot._typing import Float64
 from kompot.errors import UnusedParameterWarning, warn
-from kompot.gp.features import TOLERANCE
 from kompot.gp.kernels import Kernel, Matern52, as_kernel
+from kompot.gp.selection import TOLERANCE
 
 _ADAPTIVE = "the features are always chosen adaptively, to a certified tolerance"
 _FACTORS = "factors are computed from the landmarks"

@@ -6,10 +6,11 @@ import numpy as np
 
 from kompot import _checks as check
 from kompot._typing import Bools, Float64
-from kompot.gp.features import Approximation, FeatureTable, assess, features_at, select_features
+from kompot.gp.features import FeatureTable, features_at
 from kompot.gp.kernels import Kernel
 from kompot.gp.length_scale import length_scale, pooled_nearest_distances
 from kompot.gp.parameters import GPParameters
+from kompot.gp.selection import Approximation, assess, select_features
 
 
 def prepare_kernel(parameters: GPParameters, groups: list[Float64]) -> Kernel:
