@@ -37,7 +37,7 @@ then differ from their limit by a median of 1e-5 to 8e-5, a quarter of this numb
 
 # Share of the loss allowed that the landmarks may take; the rest is for the axes dropped. Less means more landmarks
 # and fewer features.
-_LANDMARK_SHARE = 0.4
+_LANDMARK_SHARE = 0.6
 
 
 @dataclass(frozen=True)
