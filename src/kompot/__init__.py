@@ -3,7 +3,13 @@
 from kompot import anndata, datasets
 from kompot._version import __version__
 from kompot.anndata import da, de, smooth_expression
-from kompot.differential import DifferentialAbundance, DifferentialExpression, ExpressionModel
+from kompot.differential import (
+    DifferentialAbundance,
+    DifferentialExpression,
+    ExpressionModel,
+    SampleVarianceEstimator,
+    SampleVariancePredictor,
+)
 from kompot.gp.density_estimator import DensityEstimator, DensityPredictor
 from kompot.gp.function_estimator import FunctionEstimator
 from kompot.gp.predictor import Predictor
@@ -31,6 +37,8 @@ __all__ = [
     "ModelSettings",
     "OutputSettings",
     "Predictor",
+    "SampleVarianceEstimator",
+    "SampleVariancePredictor",
     "StorageSettings",
     "__version__",
     "anndata",

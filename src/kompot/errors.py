@@ -43,6 +43,14 @@ class SkippedSampleWarning(KompotWarning):
     """A biological sample has too few cells and is left out."""
 
 
+class RepresentationWarning(KompotWarning):
+    """A group of cells has too few cells of a condition, or too few altogether."""
+
+
+class StorageWarning(KompotWarning):
+    """Results are stored otherwise than asked for."""
+
+
 def _caller_depth() -> int:
     """Stack level of the first frame outside the package, seen from `warn`."""
     depth, frame = 1, inspect.currentframe()

@@ -9,7 +9,7 @@ from kompot.gp.moments import moment_of
 from kompot.gp.regression import fit_posterior
 from kompot.gp.rows import row_source
 from kompot.stats import empirical_variance
-from kompot.stats.empirical_variance import EmpiricalVariance, fit_empirical_variance, squared_loo_residuals
+from kompot.stats.empirical_variance import EmpiricalVariance, fit_empirical_variances, squared_loo_residuals
 
 X = manifold(40, 2)
 Y = smooth(X, 3) + 0.3 * np.random.default_rng(1).normal(size=(40, 3))
@@ -53,7 +53,7 @@ def dense_variance(squares, at, sigma, eps):
 def test_variance_against_dense_algebra(sigma):
     pooled = posterior_of(np.arange(40), sigma)
     groups = np.zeros(40, dtype=np.int64)
-    found = fit_empirical_variance(pooled, [pooled], CELLS, row_source(Y), groups, eps=1e-8)
+    (found,) = fit_empirical_variances([pooled], [[pooled]], CELLS, row_source(Y), groups, eps=1e-8)
     expected = dense_variance(refits_without_each(np.arange(40), sigma) ** 2, NEW, sigma, 1e-8)
     np.testing.assert_allclose(found.variance(CELLS.features(NEW)), expected, rtol=1e-5, atol=1e-8)
 
@@ -62,14 +62,14 @@ def test_groups_take_residuals_from_their_own_fit():
     groups = np.arange(40) % 3
     pooled = posterior_of(np.arange(40))
     parts = [posterior_of(np.flatnonzero(groups == group)) for group in range(3)]
-    found = fit_empirical_variance(pooled, parts, CELLS, row_source(Y), groups, eps=1e-8)
+    (found,) = fit_empirical_variances([pooled], [parts], CELLS, row_source(Y), groups, eps=1e-8)
     squares = np.empty_like(Y)
     for group in range(3):
         mine = np.flatnonzero(groups == group)
         squares[mine] = refits_without_each(mine, 0.5) ** 2
     expected = dense_variance(squares, NEW, 0.5, 1e-8)
     np.testing.assert_allclose(found.variance(CELLS.features(NEW)), expected, rtol=1e-5, atol=1e-8)
-    alone = fit_empirical_variance(pooled, [pooled], CELLS, row_source(Y), np.zeros(40, dtype=np.int64), eps=1e-8)
+    (alone,) = fit_empirical_variances([pooled], [[pooled]], CELLS, row_source(Y), np.zeros(40, dtype=np.int64), eps=1e-8)
     assert np.abs(alone.coef - found.coef).max() > 0.01
 
 
@@ -78,7 +78,7 @@ def test_cells_left_out_do_not_count():
     mine = np.flatnonzero(groups == 0)
     pooled = posterior_of(mine)
     wild = np.where(groups[:, None] < 0, 1e6, Y)
-    found = fit_empirical_variance(pooled, [pooled], CELLS, row_source(wild), groups, eps=1e-8)
+    (found,) = fit_empirical_variances([pooled], [[pooled]], CELLS, row_source(wild), groups, eps=1e-8)
     squares = refits_without_each(mine, 0.5) ** 2
     expected = np.maximum(dense_posterior(KERNEL, X[mine], squares, NEW, 0.5)[0], 1e-8)
     np.testing.assert_allclose(found.variance(CELLS.features(NEW)), expected, rtol=1e-5, atol=1e-8)
@@ -89,9 +89,9 @@ def test_chunks_and_progress(make):
     pooled, seen = posterior_of(np.arange(40)), []
     groups = np.arange(40) % 2
     parts = [posterior_of(np.flatnonzero(groups == group)) for group in range(2)]
-    whole = fit_empirical_variance(pooled, parts, CELLS, row_source(Y), groups, eps=1e-8)
+    (whole,) = fit_empirical_variances([pooled], [parts], CELLS, row_source(Y), groups, eps=1e-8)
     source = row_source(make(Y))
-    chunked = fit_empirical_variance(pooled, parts, CELLS, source, groups, eps=1e-8, batch_size=7, track=seen.append)
+    (chunked,) = fit_empirical_variances([pooled], [parts], CELLS, source, groups, eps=1e-8, batch_size=7, track=seen.append)
     np.testing.assert_allclose(chunked.coef, whole.coef, atol=1e-9)
     assert seen == [7, 7, 7, 7, 7, 5]
 

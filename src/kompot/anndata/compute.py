@@ -2,152 +2,194 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from kompot._typing import Float64, Floats
-from kompot.anndata.extract import expression_rows, invalid_expression
+from kompot._typing import Bools, Float64, Floats
+from kompot.anndata.build import Analysis, NullGenes, build_analysis, n_passes
+from kompot.anndata.layer_storage import attachable
 from kompot.anndata.progress import progress_bar
-from kompot.anndata.request import DERequest, has_external_null
-from kompot.differential.evaluate import CellSummary, empty_layers, fill_layers, summarise_cells
-from kompot.differential.expression import DifferentialExpression, Track
-from kompot.differential.fit import TwoConditionFit
+from kompot.anndata.request import DERequest
+from kompot.differential.comparison import Comparison
+from kompot.differential.evaluate import LayerTarget, empty_layers
 from kompot.stats.fdr import FDRResult, false_discovery_rates
+
+_FEWEST_CELLS = 2
 
 
 @dataclass(frozen=True)
-class NullGenes:
-    """A part of the null distribution."""
+class GroupOutcome:
+    """Results of one group of cells, n_genes each; NaN where the group has too few cells."""
 
-    distances: Float64
-    """Mahalanobis distances, n_null."""
-    names: list[str]
-    """Name of each null gene; empty for distances that the user brought."""
-    gene_indices: list[int]
-    """Column of the data that each null gene comes from; empty for external ones."""
-    fit: TwoConditionFit | None
-    """Fit of the null genes; None for distances that the user brought."""
-    source: str
-    """"internal" or "external"."""
+    mean_lfc: Float64
+    """Mean log fold change."""
+    weighted_mean_lfc: Float64 | None
+    """The same weighted by the change of the density, where that is known."""
+    distances: Float64 | None
+    """Mahalanobis distances, if asked for."""
+    local_fdr: Float64 | None
+    """Local false discovery rates, where there are null genes."""
+    is_de: Bools | None
+    """Whether those are below the threshold."""
 
 
 @dataclass(frozen=True)
 class DEOutcome:
     """Everything computed in a run."""
 
-    model: DifferentialExpression
-    """Fitted to the genes reported."""
-    summary: CellSummary
-    """Over all cells of the object."""
+    analysis: Analysis
+    """Models and fits."""
     mean_lfc: Float64
-    """Mean log fold change over all cells, n_genes."""
+    """Mean log fold change over the cells evaluated, n_genes."""
+    weighted_mean_lfc: Float64 | None
+    """The same weighted by the change of the density, where that is known."""
     distances: Float64 | None
     """Mahalanobis distances, n_genes, if asked for."""
-    null: list[NullGenes]
-    """Parts of the null distribution."""
+    null_distances: list[Float64]
+    """Distances of each part of the null distribution."""
+    null_mean_lfc: list[Float64 | None]
+    """Mean log fold change of each part; None for distances that the user brought."""
+    null_layers: dict[str, Floats]
+    """Expression of the null genes at all cells, if asked for: n_cells x n_null each."""
     fdr: FDRResult | None
     """False discovery rates, where there is a null distribution."""
-    layers: dict[str, Floats]
-    """Layers in the shape of the object, by the names of `empty_layers`; empty if not stored."""
+    groups: dict[str, GroupOutcome]
+    """By name."""
+    stds: tuple[Float64, Float64] | None
+    """Standard deviations in condition 1 and 2, n_cells, where they are the same for every gene."""
+    layers: Mapping[str, Any]
+    """Layers in the shape of the object; empty if not stored."""
+    covariance: Float64 | None
+    """Posterior covariance of the fold change, n_cells x n_cells, if asked for."""
+
+    @property
+    def approximation(self) -> dict[str, Any]:
+        """What was estimated of the features, for the record."""
+        known = self.analysis.approximation
+        return {} if known is None else asdict(known)
 
 
-def compute(request: DERequest, *, layers: bool) -> DEOutcome:
+def compute(request: DERequest, target: LayerTarget, *, covariance: bool) -> DEOutcome:
     """Run the analysis.
 
     Parameters
     ----------
     request
         Checked.
-    layers
-        Whether to evaluate the n_cells x n_genes layers.
+    target
+        Where to write the layers; none are evaluated where it has no arrays.
+    covariance
+        Whether to compute the posterior covariance between cells.
 
     Returns
     -------
     DEOutcome
         In the order of the request's columns.
     """
-    settings = request.settings
+    settings, wants_layers = request.settings, bool(target.arrays)
     n_cells = len(request.X)
-    with progress_bar(n_cells * (1 + layers), shown=settings.output.progress) as track:
-        model = DifferentialExpression.from_parameters(request.parameters, eps=settings.gp.eps)
-        source = expression_rows(
-            request.matrix, request.condition >= 0, request.columns, request.all_genes, request.layer
-        )
-        model.fit_cells(request.X, source, request.condition, track=track)
-        summary = summarise_cells(model.result, model.cells)
-        distances = model.mahalanobis_distances() if settings.output.compute_mahalanobis else None
-        null = null_genes(model, request)
+    with progress_bar(n_cells * (n_passes(request) + wants_layers), shown=settings.output.progress) as track:
+        analysis = build_analysis(request, track)
+        main, null = analysis.comparison, analysis.null
+        means = mean_fold_changes(request, main)
+        distances = main.distances() if settings.output.compute_mahalanobis else None
+        null_distances = [part.distances() for part in null]
         fdr = None
         if distances is not None and null:
-            null_distances = np.concatenate([part.distances for part in null])
-            fdr = false_discovery_rates(distances, null_distances, settings.fdr.threshold)
-        arrays = evaluate_layers(model, request, summary, track) if layers else {}
-    mean_lfc = model.result.mean_fold_change(summary.feature_mean)
-    return DEOutcome(model, summary, mean_lfc, distances, null, fdr, arrays)
+            fdr = false_discovery_rates(distances, np.concatenate(null_distances), settings.fdr.threshold)
+        groups = {name: group_outcome(request, analysis, name, means) for name in request.cells.groups}
+        whole = _landscape_weight(request)
+        null_means = [None if part.comparison is None else part.comparison.means(whole)[0] for part in null]
+        wants_null = settings.output.return_full_results
+        if wants_layers:
+            main.fill(target, track)
+        return DEOutcome(
+            analysis,
+            means["mean"],
+            means.get("weighted"),
+            distances,
+            null_distances,
+            null_means,
+            null_layers(request, null) if wants_null else {},
+            fdr,
+            groups,
+            None if request.has_gene_variance else main.stds(),
+            attachable(target.arrays),
+            cell_covariance(main, request.cells.evaluated) if covariance else None,
+        )
 
 
-def null_genes(model: DifferentialExpression, request: DERequest) -> list[NullGenes]:
-    """All parts of the null distribution that were asked for."""
-    if not request.with_fdr:
-        return []
-    parts = []
-    if request.n_null:
-        parts.append(_shuffled(model, request))
-    external = has_external_null(request.settings.fdr)
-    if len(request.prebaked) and (not external or request.settings.fdr.combine_with_internal):
-        parts.append(_prebaked(model, request))
-    if external:
-        parts.append(_external(model, request))
-    return parts
+def _landscape_weight(request: DERequest) -> Float64:
+    evaluated = request.cells.evaluated
+    weight: Float64 = (evaluated / evaluated.sum())[:, None]
+    return weight
 
 
-def _shuffled(model: DifferentialExpression, request: DERequest) -> NullGenes:
-    settings = request.settings.fdr
-    asked = settings.null_genes != "auto"
-    fit, draw = model.fit_null(request.matrix, request.n_null, settings.null_seed, asked=asked)
-    distances = fit.distances()
-    bad = draw.genes[np.isnan(distances)]
-    if len(bad):
-        # Only possible for genes on disk that are not among those analysed, which were checked while being read.
-        raise ValueError(invalid_expression(request.all_genes[np.unique(bad)], request.layer))
-    names = [f"NULL_{i}_{request.all_genes[gene]}" for i, gene in enumerate(draw.genes)]
-    return NullGenes(distances, names, draw.genes.tolist(), fit, "internal")
+def mean_fold_changes(request: DERequest, main: Comparison) -> dict[Any, Float64]:
+    """Mean fold changes over all cells and over each group, plain and weighted: by "mean", "weighted" and group."""
+    columns: dict[Any, Float64] = {"mean": _landscape_weight(request)[:, 0]}
+    if request.weights is not None:
+        columns["weighted"] = request.weights
+    for name, mask in request.cells.groups.items():
+        if mask.sum() >= _FEWEST_CELLS:
+            columns["mean", name] = mask / mask.sum()
+            if request.weights is not None:
+                columns["weighted", name] = mask * request.weights / (mask * request.weights).sum()
+    means = main.means(np.stack(list(columns.values()), axis=1))
+    return dict(zip(columns, means, strict=True))
 
 
-def _prebaked(model: DifferentialExpression, request: DERequest) -> NullGenes:
-    used = request.condition >= 0
-    source = expression_rows(request.matrix, used, request.prebaked, request.all_genes, request.layer)
-    fit = model.fit_more(source)
-    names = [f"NULL_{i}_{request.all_genes[gene]}" for i, gene in enumerate(request.prebaked)]
-    return NullGenes(fit.distances(), names, request.prebaked.tolist(), fit, "internal")
+def group_outcome(request: DERequest, analysis: Analysis, name: str, means: Mapping[Any, Float64]) -> GroupOutcome:
+    """Results of one group."""
+    mask, n_genes = request.cells.groups[name], analysis.comparison.n_genes
+    nothing = np.full(n_genes, np.nan)
+    weighted = None if request.weights is None else means.get(("weighted", name), nothing)
+    mean = means.get(("mean", name), nothing)
+    distances = local_fdr = is_de = None
+    large = mask.sum() >= _FEWEST_CELLS
+    if request.settings.output.compute_mahalanobis:
+        distances = analysis.comparison.group_distances(mask) if large else nothing
+    if request.with_group_fdr and distances is not None:
+        local_fdr, is_de = nothing, np.zeros(n_genes, dtype=np.bool_)
+        if large:
+            fitted = [part.comparison for part in analysis.null if part.comparison is not None]
+            null = np.concatenate([part.group_distances(mask) for part in fitted])
+            fdr = false_discovery_rates(distances, null, request.settings.fdr.threshold)
+            local_fdr, is_de = fdr.local_fdr, fdr.is_de
+    return GroupOutcome(mean, weighted, distances, local_fdr, is_de)
 
 
-def _external(model: DifferentialExpression, request: DERequest) -> NullGenes:
-    settings = request.settings.fdr
-    if settings.null_expression is None:
-        return NullGenes(np.asarray(settings.null_mahalanobis, dtype=np.float64), [], [], None, "external")
-    fit = model.fit_external(*settings.null_expression)
-    names = [f"NULL_EXT_{i}" for i in range(fit.n_genes)]
-    return NullGenes(fit.distances(), names, [], fit, "external")
+def null_layers(request: DERequest, null: list[NullGenes]) -> dict[str, Floats]:
+    """Expression of the null genes at all cells, each n_cells x n_null, single precision."""
+    names = {
+        "smoothed_1": "condition1_smoothed",
+        "smoothed_2": "condition2_smoothed",
+        "fold_change": "fold_change",
+        "zscore": "fold_change_zscores",
+        "std_1": "condition1_std",
+        "std_2": "condition2_std",
+    }
+    parts: list[dict[str, Floats]] = []
+    for part in null:
+        if part.comparison is not None:
+            shape = (len(request.X), part.comparison.n_genes)
+            stds, partial = part.comparison.has_gene_variance, not request.cells.evaluated.all()
+            arrays = empty_layers(*shape, zscores=True, stds=stds, partial=partial)
+            part.comparison.fill(LayerTarget(arrays))
+            parts.append(arrays)
+    if not parts:
+        return {}
+    return {names[key]: np.concatenate([arrays[key] for arrays in parts], axis=1) for key in parts[0]}
 
 
-def evaluate_layers(
-    model: DifferentialExpression, request: DERequest, summary: CellSummary, track: Track
-) -> dict[str, Floats]:
-    """Layers for all cells of the object; genes that were not analysed are NaN."""
-    n_all = len(request.all_genes)
-    partial = len(request.columns) < n_all
-    arrays = empty_layers(
-        len(request.X), n_all, zscores=request.settings.storage.store_additional_stats, partial=partial
-    )
-    fill_layers(
-        model.result,
-        model.cells,
-        arrays,
-        columns=request.columns if partial else None,
-        zscore_std=summary.fold_change_std(request.settings.gp.eps),
-        batch_size=request.parameters.batch_size,
-        track=track,
-    )
-    return arrays
+def cell_covariance(main: Comparison, evaluated: Bools) -> Float64:
+    """Posterior covariance between all cells, zero for those not evaluated."""
+    inner = main.covariance(evaluated)
+    if evaluated.all():
+        return inner
+    covariance = np.zeros((len(evaluated), len(evaluated)))
+    covariance[np.ix_(evaluated, evaluated)] = inner
+    return covariance

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from kompot.anndata.arguments import (
 )
 from kompot.anndata.fields import DA_FIELDS, NamedField, named_fields
 from kompot.anndata.history import storage_key
+from kompot.anndata.landmark_store import stored_landmarks
 from kompot.gp.parameters import DensityParameters
 from kompot.settings import DAThresholdSettings, GPSettings, ModelSettings, OutputSettings, StorageSettings
 
@@ -135,11 +136,14 @@ def build_da_request(
     conditions = (extract.plain_label(conditions[0]), extract.plain_label(conditions[1]))
     condition = extract.condition_codes(adata, groupby, *conditions)
     X = extract.cell_states(adata, obsm_key)
-    check_containers(adata, "da", settings.storage.result_key or storage_key("da"))
+    result_key = settings.storage.result_key or storage_key("da")
+    check_containers(adata, "da", result_key)
     warn_of_unused(vars(settings), _UNUSED, "kompot.da")
     for name in _SWITCHES:
         boolean(name, extra.get(name, True))
     density = {name: value for name, value in extra.items() if name not in _SWITCHES}
+    parameters = estimator_parameters(DensityParameters, settings.gp, _GP_NAMES, density, "kompot.da", X.shape[1])
+    stored = None if parameters.landmarks is not None else stored_landmarks(adata, "da", result_key, obsm_key, X)
     return DARequest(
         groupby=groupby,
         conditions=conditions,
@@ -147,7 +151,7 @@ def build_da_request(
         sample_col=sample_col,
         settings=settings,
         extra=dict(extra),
-        parameters=estimator_parameters(DensityParameters, settings.gp, _GP_NAMES, density, "kompot.da", X.shape[1]),
+        parameters=replace(parameters, stored_landmarks=stored),
         X=X,
         condition=condition,
         samples=None if sample_col is None else extract.sample_labels(adata, sample_col, condition >= 0),

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from kompot.settings import StorageSettings
 
 Place = Literal["obs", "var", "layers", "obsp", "varm", "uns"]
 
@@ -102,6 +104,62 @@ DE_FIELDS = (
     ),
     Field("std_key_1", "obs", "std", "{K}_{A}_std", "Posterior standard deviation of expression in condition 1"),
     Field("std_key_2", "obs", "std", "{K}_{B}_std", "Posterior standard deviation of expression in condition 2"),
+    Field(
+        "weighted_mean_lfc_key",
+        "var",
+        "weighted_mean_log_fold_change",
+        "{K}_{A}_to_{B}_weighted_mean_lfc",
+        "Mean log fold change, cells weighted by exp(|log fold change of their density|)",
+    ),
+    Field(
+        "mean_lfc_varm_key",
+        "varm",
+        "mean_log_fold_change",
+        "{K}_{A}_to_{B}_mean_lfc_groups",
+        "Mean log fold change over the cells of each group",
+    ),
+    Field(
+        "mahalanobis_varm_key",
+        "varm",
+        "mahalanobis",
+        "{K}_{A}_to_{B}_mahalanobis{S}_groups",
+        "Mahalanobis distance over the cells of each group",
+    ),
+    Field(
+        "mahalanobis_local_fdr_varm_key",
+        "varm",
+        "local_fdr",
+        "{K}_{A}_to_{B}_mahalanobis_local_fdr{S}_groups",
+        "Local false discovery rate in each group",
+    ),
+    Field(
+        "is_de_varm_key",
+        "varm",
+        "is_de",
+        "{K}_{A}_to_{B}_is_de{S}_groups",
+        "Whether the local false discovery rate in each group is below the threshold",
+    ),
+    Field(
+        "ptp_varm_key",
+        "varm",
+        "ptp",
+        "{K}_{A}_to_{B}_neg_log10_ptp{S}_groups",
+        "-log10 posterior tail probability of the distance in each group",
+    ),
+    Field(
+        "weighted_mean_lfc_varm_key",
+        "varm",
+        "weighted_mean_log_fold_change",
+        "{K}_{A}_to_{B}_weighted_mean_lfc_groups",
+        "Weighted mean log fold change over the cells of each group",
+    ),
+    Field(
+        "posterior_covariance_key",
+        "obsp",
+        "covariance",
+        "{K}_{A}_to_{B}_posterior_covariance",
+        "Posterior covariance of the fold change between cells",
+    ),
 )
 """Fields of `kompot.de`."""
 
@@ -150,7 +208,19 @@ SMOOTH_FIELDS = (
 FDR_KEYS = ("mahalanobis_pvalue_key", "mahalanobis_local_fdr_key", "mahalanobis_tail_fdr_key", "is_de_key")
 """Those that need a null distribution."""
 
-EXTRA_KEYS = ("ptp_key", "mahalanobis_pvalue_key", "mahalanobis_tail_fdr_key", "fold_change_zscores_key")
+GROUP_FDR_KEYS = ("mahalanobis_local_fdr_varm_key", "is_de_varm_key")
+"""Those that need null genes, which are evaluated in each group."""
+
+SAMPLE_KEYS = (*(item.key for item in DE_FIELDS if "{S}" in item.pattern), "std_key_1", "std_key_2")
+"""Those that the variance between samples changes."""
+
+EXTRA_KEYS = (
+    "ptp_key",
+    "mahalanobis_pvalue_key",
+    "mahalanobis_tail_fdr_key",
+    "fold_change_zscores_key",
+    "ptp_varm_key",
+)
 """Those stored with `store_additional_stats` only."""
 
 
@@ -203,6 +273,62 @@ def named_fields(
         "S": "_sample_var" if samples else "",
     }
     return {item.key: NamedField(item, item.pattern.format(**parts)) for item in declared}
+
+
+def de_fields(
+    result_key: str,
+    conditions: tuple[object, object],
+    storage: StorageSettings,
+    *,
+    distances: bool,
+    fdr: bool,
+    group_fdr: bool,
+    samples: bool,
+    gene_variance: bool,
+    groups: bool,
+    weighted: bool,
+) -> dict[str, NamedField]:
+    """Names of the fields that a run of `kompot.de` writes.
+
+    Parameters
+    ----------
+    result_key, conditions
+        K, A and B.
+    storage
+        What to store.
+    distances, fdr, group_fdr
+        Whether there are distances, a null distribution, and null genes.
+    samples, gene_variance
+        Whether there are biological samples; whether standard deviations differ between genes, so that they are layers.
+    groups, weighted
+        Whether there are groups, and weights from an earlier `kompot.da`.
+
+    Returns
+    -------
+    dict[str, NamedField]
+        By key, in the order declared.
+    """
+    named = named_fields(DE_FIELDS, result_key, *conditions, samples=samples)
+    if gene_variance:
+        kind = "std_with_sample_var" if samples else "std"
+        for key in ("std_key_1", "std_key_2"):
+            named[key] = replace(named[key], field=replace(named[key].field, place="layers", kind=kind))
+    wanted = {
+        "posterior_covariance_key": storage.store_posterior_covariance and not samples,
+        "weighted_mean_lfc_key": weighted,
+        "weighted_mean_lfc_varm_key": weighted,
+    }
+    left_out = {key for key, is_wanted in wanted.items() if not is_wanted}
+    for keys, is_wanted in (
+        (EXTRA_KEYS, storage.store_additional_stats),
+        (FDR_KEYS, fdr),
+        (GROUP_FDR_KEYS, group_fdr),
+        (("mahalanobis_key", "ptp_key", "mahalanobis_varm_key", "ptp_varm_key"), distances),
+        ([key for key, item in named.items() if item.field.place == "layers"], storage.store_layers),
+        ([key for key, item in named.items() if item.field.place == "varm"], groups),
+    ):
+        left_out |= set() if is_wanted else set(keys)
+    return {key: item for key, item in named.items() if key not in left_out}
 
 
 def field_mapping(items: Iterable[NamedField]) -> dict[str, dict[str, str]]:

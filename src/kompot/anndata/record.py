@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from kompot._version import __version__
 from kompot.anndata.compute import DEOutcome
-from kompot.anndata.fields import FDR_KEYS, by_place, field_mapping
+from kompot.anndata.fields import FDR_KEYS, SAMPLE_KEYS, by_place, field_mapping
 from kompot.anndata.history import environment, settings_record, timestamp
 from kompot.anndata.request import DERequest
 from kompot.anndata.results import fdr_summary
+from kompot.settings import ModelSettings
+
+_LONGEST_LIST = 100
 
 
 def de_record(request: DERequest, outcome: DEOutcome) -> dict[str, Any]:
@@ -45,17 +47,19 @@ def de_record(request: DERequest, outcome: DEOutcome) -> dict[str, Any]:
         },
         "field_names": {
             **names,
-            "has_groups": False,
-            "sample_variance_impacted_fields": [],
+            "has_groups": bool(request.cells.groups),
+            "sample_variance_impacted_fields": list(SAMPLE_KEYS) if request.samples is not None else [],
             "all_patterns": by_place(request.fields.values()),
         },
-        "field_mapping": field_mapping(request.fields.values()),
-        "uses_sample_variance": False,
-        "underrepresentation": {},
-        "auto_filtered": False,
-        "has_groups": False,
+        "field_mapping": mapping_with_groups(request),
+        "uses_sample_variance": request.samples is not None,
+        "underrepresentation": request.cells.underrepresented,
+        "auto_filtered": request.cells.auto_filtered,
+        "has_groups": bool(request.cells.groups),
+        **groups_record(request),
         "params": de_params(request),
         "approximation": approximation_record(request, outcome),
+        "skipped_samples": [str(label) for label in outcome.analysis.skipped_samples],
         "environment": environment(),
         "kompot_version": __version__,
     }
@@ -76,25 +80,84 @@ def de_params(request: DERequest) -> dict[str, Any]:
         "obsm_key": request.obsm_key,
         "layer": request.layer,
         "genes": request.genes,
-        "sample_col": None,
+        "sample_col": request.sample_col,
         "gp": settings_record(settings.gp),
         "fdr": fdr,
-        "filter": settings_record(settings.filter),
+        "filter": _short(settings_record(settings.filter)),
         "storage": {**settings_record(settings.storage), "result_key": request.result_key},
         "output": settings_record(settings.output),
     }
-    return params | ({"extra_kwargs": dict(request.extra)} if request.extra else {})
+    injected = [name for name in ModelSettings.__dataclass_fields__ if getattr(settings.model, name) is not None]
+    return (
+        params
+        | ({"extra_kwargs": dict(request.extra)} if request.extra else {})
+        | ({"model": injected} if injected else {})
+    )
+
+
+def _short(record: dict[str, Any]) -> dict[str, Any]:
+    """Masks and indices written out cell by cell are replaced by a note of their length."""
+
+    def shortened(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: shortened(item) for key, item in value.items()}
+        if isinstance(value, list):
+            if len(value) > _LONGEST_LIST:
+                return f"<list of {len(value)}>"
+            return [shortened(item) for item in value]
+        return value
+
+    return {key: shortened(value) for key, value in record.items()}
+
+
+def mapping_with_groups(request: DERequest) -> dict[str, Any]:
+    """Place, type and meaning of each field; for those of groups also which groups."""
+    mapping: dict[str, Any] = dict(field_mapping(request.fields.values()))
+    for entry in mapping.values():
+        if entry["location"] == "varm":
+            entry["contains_subsets"] = list(request.cells.groups)
+    return mapping
+
+
+def groups_record(request: DERequest) -> dict[str, Any]:
+    """Names and sizes of the groups; empty without groups."""
+    cells = request.cells
+    if not cells.groups:
+        return {}
+    names = request.field_names
+    sizes = {name: int(mask.sum()) for name, mask in cells.groups.items()}
+    return {
+        "subset_names": list(sizes),
+        "varm_keys": {"mean_lfc": names["mean_lfc_varm_key"], "mahalanobis": names["mahalanobis_varm_key"]},
+        "groups_summary": {
+            "count": len(sizes),
+            "names": list(sizes),
+            "description": type(request.settings.filter.groups).__name__,
+            "cells_per_group": {
+                name: {
+                    "count": size,
+                    "percentage": 100.0 * size / len(request.X),
+                    "conditions": {
+                        str(condition): {"count": count, "percentage": 100.0 * count / max(size, 1)}
+                        for condition, count in cells.counts[name].items()
+                    },
+                }
+                for name, size in sizes.items()
+            },
+        },
+    }
 
 
 def approximation_record(request: DERequest, outcome: DEOutcome) -> dict[str, Any]:
     """What was estimated: length scale, rank and residuals of the features, cells and genes."""
-    kernel = outcome.model.result.features.kernel
+    features = outcome.analysis.features
+    kernel = None if features is None else features.kernel
     return {
-        **asdict(outcome.model.approximation),
-        "kernel": type(kernel).__name__,
+        **outcome.approximation,
+        "kernel": None if kernel is None else type(kernel).__name__,
         "ls": getattr(kernel, "length_scale", None),
         "seed": request.parameters.seed,
-        "n_cells": [moment.count for moment in outcome.model.result.moments],
+        "n_cells": list(outcome.analysis.n_cells),
         "n_genes": len(request.columns),
-        "n_null": sum(len(part.distances) for part in outcome.null),
+        "n_null": sum(map(len, outcome.null_distances)),
     }

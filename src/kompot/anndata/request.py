@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,15 @@ from anndata import AnnData
 from kompot._typing import Float64, Ints, Matrix
 from kompot.anndata import extract
 from kompot.anndata.arguments import check_containers, estimator_parameters, require_anndata, warn_of_unused
-from kompot.anndata.fields import DE_FIELDS, EXTRA_KEYS, FDR_KEYS, NamedField, named_fields
+from kompot.anndata.fields import DE_FIELDS, NamedField, de_fields, named_fields
 from kompot.anndata.history import storage_key
-from kompot.errors import NullDistributionWarning, warn
+from kompot.anndata.landmark_store import stored_landmarks
+from kompot.anndata.model_request import Injection, brought_by, check_nulls, injection, width_of
+from kompot.anndata.null_request import AUTO_NULL_GENES, check_external_null, has_external_null, null_counts
+from kompot.anndata.selected_cells import SelectedCells, select_cells
+from kompot.anndata.weights import abundance_weights
+from kompot.differential.samples import require_both
+from kompot.errors import StorageWarning, warn
 from kompot.gp.parameters import RegressionParameters
 from kompot.settings import (
     FDRSettings,
@@ -26,8 +32,8 @@ from kompot.settings import (
     StorageSettings,
 )
 
-AUTO_NULL_GENES = 2000
 _GP_NAMES = ("sigma", "ls", "ls_factor", "n_landmarks", "landmarks", "batch_size", "random_state")
+_FEWEST_CELLS = 2
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,8 @@ class DERequest:
     """Parameters of the regression."""
     X: Float64
     """Cell states of all cells, n_cells x n_dims."""
-    condition: Ints
-    """0, 1, or -1 for cells of other conditions, n_cells."""
+    cells: SelectedCells
+    """Which cells are compared and evaluated, in which groups."""
     matrix: Matrix
     """Expression of all genes, n_cells x n_genes."""
     all_genes: pd.Index[str]
@@ -82,16 +88,50 @@ class DERequest:
     """Columns that the user declared to be null features."""
     n_null: int
     """Number of genes to shuffle."""
+    sample_col: str | None
+    """Column of biological samples."""
+    samples: np.ndarray[Any, Any] | None
+    """Biological sample of each cell, n_cells, if asked for."""
+    injection: Injection | None
+    """Models and predictors that the user brings."""
+    weights: Float64 | None
+    """Weight of each cell in the weighted mean fold change, from an earlier `kompot.da`; None if there is none."""
+
+    @property
+    def condition(self) -> Ints:
+        """0, 1, or -1 for cells that are not compared, n_cells."""
+        return self.cells.condition
+
+    @property
+    def has_gene_variance(self) -> bool:
+        """Whether standard deviations will differ between genes."""
+        if self.samples is not None or self.settings.gp.use_empirical_variance:
+            return True
+        brought = self.injection.brought if self.injection else ()
+        return any(part.obs_variance is not None or part.between is not None for part in brought)
 
     @property
     def fields(self) -> dict[str, NamedField]:
         """Names of the fields that will be written, by key."""
-        return written_fields(self.settings, self.result_key, self.conditions, fdr=self.with_fdr)
+        return de_fields(
+            self.result_key,
+            self.conditions,
+            self.settings.storage,
+            distances=self.settings.output.compute_mahalanobis,
+            fdr=self.with_fdr,
+            group_fdr=self.with_group_fdr,
+            samples=self.samples is not None,
+            gene_variance=self.has_gene_variance,
+            groups=bool(self.cells.groups),
+            weighted=self.weights is not None,
+        )
 
     @property
     def field_names(self) -> dict[str, str]:
         """Names of all fields of this type of run, written or not, by key."""
-        return {key: item.name for key, item in named_fields(DE_FIELDS, self.result_key, *self.conditions).items()}
+        samples = self.samples is not None
+        named = named_fields(DE_FIELDS, self.result_key, *self.conditions, samples=samples)
+        return {key: item.name for key, item in named.items()}
 
     @property
     def gene_names(self) -> pd.Index[str]:
@@ -106,107 +146,15 @@ class DERequest:
     @property
     def with_fdr(self) -> bool:
         """Whether there is a null distribution."""
-        return self.settings.output.compute_mahalanobis and bool(
-            self.n_null or len(self.prebaked) or has_external_null(self.settings.fdr)
+        return self.with_group_fdr or (
+            self.settings.output.compute_mahalanobis and has_external_null(self.settings.fdr)
         )
 
-
-def has_external_null(fdr: FDRSettings) -> bool:
-    """Whether the user brings null distances or null expression."""
-    return fdr.null_mahalanobis is not None or fdr.null_expression is not None
-
-
-def refuse_unfinished(settings: DESettings, *, sample_col: str | None, dry_run: bool) -> None:
-    """Raise for parts of the interface that this version does not compute; nothing is silently ignored."""
-    unfinished = {"sample_col": sample_col is not None, "dry_run": dry_run}
-    for group, names in {
-        "gp": ("use_empirical_variance",),
-        "filter": ("cell_filter", "groups", "min_cells", "min_percentage", "check_representation"),
-        "storage": (
-            "store_posterior_covariance",
-            "store_arrays_on_disk",
-            "disk_storage_dir",
-            "max_memory_ratio",
-        ),
-        "output": ("allow_single_condition_variance",),
-        "model": tuple(ModelSettings.__dataclass_fields__),
-    }.items():
-        unfinished |= {f"{group}.{name}": not getattr(settings, group).is_default(name) for name in names}
-    wanted = [name for name, is_wanted in unfinished.items() if is_wanted]
-    if wanted:
-        raise NotImplementedError(f"kompot.de does not support {', '.join(wanted)} yet; leave it at its default.")
-
-
-def null_counts(fdr: FDRSettings, output: OutputSettings, n_genes: int) -> tuple[int, Ints]:
-    """Number of genes to shuffle, and the columns that already are null features.
-
-    Parameters
-    ----------
-    fdr
-        The user's settings.
-    output
-        Without distances no genes are shuffled; declared null features are left out of the results all the same.
-    n_genes
-        Number of genes in the data.
-
-    Returns
-    -------
-    tuple[int, Ints]
-        At most one of the two is not empty.
-    """
-    none = np.empty(0, dtype=np.int64)
-    if isinstance(fdr.null_genes, list):
-        columns = np.sort(np.asarray(fdr.null_genes, dtype=np.int64))
-        if columns[-1] >= n_genes:
-            raise ValueError(
-                f"FDRSettings.null_genes names column {columns[-1]}, but the data have {n_genes} genes (0 to "
-                f"{n_genes - 1})."
-            )
-        return 0, columns
-    if not output.compute_mahalanobis:
-        return 0, none
-    if fdr.combine_with_internal and not fdr.null_genes:
-        warn("combine_with_internal has no effect with null_genes=0.", NullDistributionWarning)
-    if has_external_null(fdr) and not fdr.combine_with_internal:
-        return 0, none
-    if fdr.null_genes == "auto":
-        return AUTO_NULL_GENES, none
-    return int(fdr.null_genes or 0), none
-
-
-def check_external_null(fdr: FDRSettings, condition: Ints) -> None:
-    """Raise if external null expression does not have one finite row per cell."""
-    if fdr.null_expression is None:
-        return
-    for code, Y in enumerate(fdr.null_expression):
-        n_cells = int((condition == code).sum())
-        if np.shape(Y)[0] != n_cells:
-            raise ValueError(
-                f"null_expression[{code}] must have one row per cell of condition{code + 1}: needed {n_cells}, came "
-                f"{np.shape(Y)[0]}."
-            )
-        values = Y.data if hasattr(Y, "tocsr") else np.asarray(Y)
-        if values.dtype.kind not in "fiub":
-            raise TypeError(f"null_expression[{code}] must hold real numbers, came dtype {values.dtype}.")
-        if not np.isfinite(values).all():
-            raise ValueError(f"null_expression[{code}] has NaN or infinite values.")
-
-
-def written_fields(
-    settings: DESettings, result_key: str, conditions: tuple[Any, Any], *, fdr: bool
-) -> dict[str, NamedField]:
-    """Names of the fields a run writes."""
-    named = named_fields(DE_FIELDS, result_key, *conditions)
-    left_out: set[str] = set()
-    if not settings.storage.store_additional_stats:
-        left_out |= set(EXTRA_KEYS)
-    if not fdr:
-        left_out |= set(FDR_KEYS)
-    if not settings.output.compute_mahalanobis:
-        left_out |= {"mahalanobis_key", "ptp_key"}
-    if not settings.storage.store_layers:
-        left_out |= {key for key, item in named.items() if item.field.place == "layers"}
-    return {key: item for key, item in named.items() if key not in left_out}
+    @property
+    def with_group_fdr(self) -> bool:
+        """Whether there are null genes, which can be evaluated in groups."""
+        external = self.settings.fdr.null_expression is not None
+        return self.settings.output.compute_mahalanobis and bool(self.n_null or len(self.prebaked) or external)
 
 
 def build_request(
@@ -216,6 +164,7 @@ def build_request(
     obsm_key: str,
     layer: str | None,
     genes: Sequence[str] | None,
+    sample_col: str | None,
     settings: DESettings,
     extra: Mapping[str, Any],
 ) -> DERequest:
@@ -225,7 +174,7 @@ def build_request(
     ----------
     adata
         Not changed.
-    groupby, conditions, obsm_key, layer, genes
+    groupby, conditions, obsm_key, layer, genes, sample_col
         As the user gave them.
     settings
         Checked on their own already.
@@ -239,19 +188,27 @@ def build_request(
     """
     require_anndata(adata)
     conditions = (extract.plain_label(conditions[0]), extract.plain_label(conditions[1]))
-    condition = extract.condition_codes(adata, groupby, *conditions)
     X = extract.cell_states(adata, obsm_key)
     matrix = extract.expression(adata, layer)
     columns = extract.gene_columns(adata, genes)
-    n_null, prebaked = null_counts(settings.fdr, settings.output, adata.n_vars)
-    columns = np.setdiff1d(columns, prebaked)
+    cells = select_cells(adata, groupby, conditions, settings.filter)
+    result_key = settings.storage.result_key or storage_key("de")
+    check_containers(adata, "de", result_key)
+    warn_of_unused(
+        {"gp": settings.gp, "model": settings.model},
+        {"gp": ("jit_compile",), "model": ("density_predictor1", "density_predictor2")},
+        "kompot.de",
+    )
+    n_null, prebaked, brought = _null_and_models(settings, sample_col, X, adata.n_vars, columns)
+    if brought is None or brought.width == adata.n_vars:
+        columns = np.setdiff1d(columns, prebaked)
     if not len(columns):
         raise ValueError("No genes are left to analyse: all of them are named in FDRSettings.null_genes.")
-    check_external_null(settings.fdr, condition)
-    check_containers(adata, "de", settings.storage.result_key or storage_key("de"))
-    warn_of_unused({"gp": settings.gp}, {"gp": ("jit_compile",)}, "kompot.de")
-    used = np.arange(adata.n_vars) if n_null else np.union1d(columns, prebaked)
-    extract.require_finite(matrix, condition >= 0, used, adata.var_names, layer)
+    check_external_null(settings.fdr, cells.condition)
+    used = np.arange(adata.n_vars) if n_null else np.union1d(columns, prebaked[prebaked < adata.n_vars])
+    extract.require_finite(matrix, cells.condition >= 0, used, adata.var_names, layer)
+    parameters = estimator_parameters(RegressionParameters, settings.gp, _GP_NAMES, extra, "kompot.de", X.shape[1])
+    stored = None if parameters.landmarks is not None else stored_landmarks(adata, "de", result_key, obsm_key, X)
     return DERequest(
         groupby=groupby,
         conditions=conditions,
@@ -260,12 +217,62 @@ def build_request(
         genes=None if genes is None else list(adata.var_names[columns]),
         settings=settings,
         extra=dict(extra),
-        parameters=estimator_parameters(RegressionParameters, settings.gp, _GP_NAMES, extra, "kompot.de", X.shape[1]),
+        parameters=replace(parameters, stored_landmarks=stored),
         X=X,
-        condition=condition,
+        cells=cells,
         matrix=matrix,
         all_genes=adata.var_names,
         columns=columns,
         prebaked=prebaked,
         n_null=n_null,
+        sample_col=sample_col,
+        samples=_samples(adata, sample_col, cells.condition, brought, settings),
+        injection=brought,
+        weights=abundance_weights(adata, groupby, conditions, obsm_key, cells.evaluated),
     )
+
+
+def _null_and_models(
+    settings: DESettings, sample_col: str | None, X: Float64, n_genes: int, columns: Ints
+) -> tuple[int, Ints, Injection | None]:
+    """Number of genes to shuffle, columns of null features, and what the user brings."""
+    brought = (brought_by(settings.model, 1), brought_by(settings.model, 2))
+    given = any(part.anything for part in brought)
+    if given:
+        check_nulls(settings.fdr)
+    width = (width_of(brought, X) if given else 0) or n_genes
+    auto = 0 if given or sample_col is not None else AUTO_NULL_GENES
+    n_null, prebaked = null_counts(settings.fdr, settings.output, width, auto=auto)
+    return n_null, prebaked, injection(brought, width, n_genes, columns, prebaked) if given else None
+
+
+def _samples(
+    adata: AnnData,
+    sample_col: str | None,
+    condition: Ints,
+    brought: Injection | None,
+    settings: DESettings,
+) -> np.ndarray[Any, Any] | None:
+    """Biological samples, of which each condition has enough."""
+    if sample_col is None:
+        return None
+    if settings.storage.store_posterior_covariance:
+        warn(
+            "The posterior covariance is not stored with sample_col, because it differs between genes.",
+            StorageWarning,
+        )
+    labels = extract.sample_labels(adata, sample_col, condition >= 0)
+    counts = []
+    for code in (0, 1):
+        part = brought.brought[code] if brought else None
+        if part is not None and part.function is not None and part.between is None:
+            raise ValueError(
+                f"sample_col needs the variance between samples of condition {code + 1}, whose function predictor is "
+                f"given: pass ModelSettings(variance_predictor{code + 1}=...) too (for example a fitted "
+                f"kompot.SampleVarianceEstimator), or leave sample_col out."
+            )
+        known = part is not None and part.between is not None
+        sizes = pd.Series(labels[condition == code]).value_counts()
+        counts.append(2 if known else int((sizes >= _FEWEST_CELLS).sum()))
+    require_both(counts, borrow=settings.output.allow_single_condition_variance)
+    return labels

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kompot._typing import Float64, Floats
+from kompot._typing import Float64
 from kompot.anndata.compute import DEOutcome
 from kompot.anndata.request import DERequest
 from kompot.anndata.store import Change
-from kompot.differential.evaluate import empty_layers, fill_layers
-from kompot.differential.fit import TwoConditionFit
 from kompot.stats.tail import neg_log10_tail_probability
 
 
@@ -28,7 +26,8 @@ def gene_table(request: DERequest, outcome: DEOutcome) -> pd.DataFrame:
     -------
     pd.DataFrame
         Indexed by gene: `mean_lfc`; `pvalue`, `local_fdr`, `tail_fdr`, `is_de` where there is a null distribution;
-        `mahalanobis`, `neg_log10_ptp` where distances were computed.
+        `weighted_mean_lfc` where an earlier `kompot.da` compared the same; `mahalanobis`, `neg_log10_ptp` where
+        distances were computed.
     """
     columns: dict[str, Any] = {"mean_lfc": outcome.mean_lfc}
     if outcome.fdr is not None:
@@ -39,6 +38,8 @@ def gene_table(request: DERequest, outcome: DEOutcome) -> pd.DataFrame:
             "tail_fdr": fdr.tail_fdr,
             "is_de": fdr.is_de,
         }
+    if outcome.weighted_mean_lfc is not None:
+        columns["weighted_mean_lfc"] = outcome.weighted_mean_lfc
     if outcome.distances is not None:
         columns["mahalanobis"] = outcome.distances
         columns["neg_log10_ptp"] = neg_log10_tail_probability(outcome.distances, request.X.shape[1])
@@ -53,29 +54,58 @@ _TABLE_COLUMN = {
     "mahalanobis_local_fdr_key": "local_fdr",
     "mahalanobis_tail_fdr_key": "tail_fdr",
     "is_de_key": "is_de",
+    "weighted_mean_lfc_key": "weighted_mean_lfc",
 }
 _LAYER = {
     "smoothed_key_1": "smoothed_1",
     "smoothed_key_2": "smoothed_2",
     "fold_change_key": "fold_change",
     "fold_change_zscores_key": "zscore",
+    "std_key_1": "std_1",
+    "std_key_2": "std_2",
 }
 
 
 def field_changes(request: DERequest, outcome: DEOutcome, table: pd.DataFrame) -> list[Change]:
-    """What to write into obs, var and layers."""
-    stds = dict(zip(("std_key_1", "std_key_2"), outcome.summary.stds(request.settings.gp.eps), strict=True))
+    """What to write into obs, var, layers, varm and obsp."""
+    stds = dict(zip(("std_key_1", "std_key_2"), outcome.stds, strict=True)) if outcome.stds else {}
+    frames = group_frames(request, outcome)
     changes = []
     for key, item in request.fields.items():
         value: Any
-        if key in _TABLE_COLUMN:
-            value = for_all_genes(request, table[_TABLE_COLUMN[key]].to_numpy())
-        elif key in _LAYER:
+        if item.field.place == "varm":
+            value = frames[key].reindex(request.all_genes)
+            if key == "is_de_varm_key":
+                value = frames[key].reindex(request.all_genes, fill_value=False)
+        elif item.field.place == "obsp":
+            value = outcome.covariance
+        elif item.field.place == "layers":
             value = outcome.layers[_LAYER[key]]
-        else:
+        elif item.field.place == "obs":
             value = stds[key]
+        else:
+            value = for_all_genes(request, table[_TABLE_COLUMN[key]].to_numpy())
         changes.append(Change(item.field.place, item.name, value))
     return changes
+
+
+def group_frames(request: DERequest, outcome: DEOutcome) -> dict[str, pd.DataFrame]:
+    """Results per gene and group, by key of the field: n_genes x n_groups each."""
+    n_dims = request.X.shape[1]
+    columns: dict[str, dict[str, Any]] = {}
+    for name, group in outcome.groups.items():
+        ptp = None if group.distances is None else neg_log10_tail_probability(group.distances, n_dims)
+        for key, values in {
+            "mean_lfc_varm_key": group.mean_lfc,
+            "weighted_mean_lfc_varm_key": group.weighted_mean_lfc,
+            "mahalanobis_varm_key": group.distances,
+            "mahalanobis_local_fdr_varm_key": group.local_fdr,
+            "is_de_varm_key": group.is_de,
+            "ptp_varm_key": ptp,
+        }.items():
+            if values is not None:
+                columns.setdefault(key, {})[name] = values
+    return {key: pd.DataFrame(values, index=request.gene_names) for key, values in columns.items()}
 
 
 def for_all_genes(request: DERequest, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -103,64 +133,51 @@ def fdr_summary(outcome: DEOutcome) -> dict[str, Any] | None:
 def result_dict(request: DERequest, outcome: DEOutcome, table: pd.DataFrame) -> dict[str, Any]:
     """The dictionary that `return_full_results` and `return_null_data` promise."""
     results: dict[str, Any] = {
-        "model": outcome.model,
+        "model": outcome.analysis.model,
         "table": table,
-        "underrepresentation": {},
-        "landmarks": outcome.model.landmarks,
+        "underrepresentation": request.cells.underrepresented,
         "field_names": request.field_names,
     }
+    if outcome.analysis.landmarks is not None:
+        results["landmarks"] = outcome.analysis.landmarks
+    if outcome.groups:
+        results["groups"] = {
+            key.removesuffix("_varm_key"): frame for key, frame in group_frames(request, outcome).items()
+        }
     if outcome.fdr is not None:
         results["fdr_summary"] = fdr_summary(outcome)
-        results["null"] = null_dict(request, outcome, full=request.settings.output.return_full_results)
+        results["null"] = null_dict(request, outcome)
     return results
 
 
-def null_dict(request: DERequest, outcome: DEOutcome, *, full: bool) -> dict[str, Any]:
-    """The null distribution, with the null genes' expression if asked for."""
-    parts = outcome.null
-    distances = np.concatenate([part.distances for part in parts])
+def null_dict(request: DERequest, outcome: DEOutcome) -> dict[str, Any]:
+    """The null distribution, with the null genes' expression if that was asked for."""
+    parts = outcome.analysis.null
     sources = {part.source for part in parts}
     result: dict[str, Any] = {
-        "mahalanobis": distances,
+        "mahalanobis": np.concatenate(outcome.null_distances),
         "gene_indices": [gene for part in parts for gene in part.gene_indices],
         "gene_names": [name for part in parts for name in part.names],
         "seed": request.settings.fdr.null_seed,
-        "n_null": len(distances),
+        "n_null": sum(map(len, outcome.null_distances)),
         "source": sources.pop() if len(sources) == 1 else "combined",
     }
-    fits = [part.fit for part in parts if part.fit is not None]
-    if fits:
-        fitted = np.concatenate([part.distances for part in parts if part.fit is not None])
-        result["table"] = null_table(request, outcome, fits, fitted, result["gene_names"])
-        result |= null_layers(request, outcome, fits) if full else {}
-    return result
+    means = [mean for mean in outcome.null_mean_lfc if mean is not None]
+    if means:
+        fitted = [
+            distances
+            for distances, mean in zip(outcome.null_distances, outcome.null_mean_lfc, strict=True)
+            if mean is not None
+        ]
+        result["table"] = null_table(request, means, np.concatenate(fitted), result["gene_names"])
+    return result | outcome.null_layers
 
 
-def null_table(
-    request: DERequest, outcome: DEOutcome, fits: list[TwoConditionFit], distances: Float64, names: list[str]
-) -> pd.DataFrame:
+def null_table(request: DERequest, means: list[Float64], distances: Float64, names: list[str]) -> pd.DataFrame:
     """Results per null gene, for those that were fitted."""
-    mean_lfc = [fit.mean_fold_change(outcome.summary.feature_mean) for fit in fits]
     columns = {
         "mahalanobis": distances,
-        "mean_lfc": np.concatenate(mean_lfc),
+        "mean_lfc": np.concatenate(means),
         "neg_log10_ptp": neg_log10_tail_probability(distances, request.X.shape[1]),
     }
     return pd.DataFrame(columns, index=pd.Index(names))
-
-
-def null_layers(request: DERequest, outcome: DEOutcome, fits: list[TwoConditionFit]) -> dict[str, Floats]:
-    """Expression of the null genes at all cells, each n_cells x n_null, single precision."""
-    names = {
-        "condition1_smoothed": "smoothed_1",
-        "condition2_smoothed": "smoothed_2",
-        "fold_change": "fold_change",
-        "fold_change_zscores": "zscore",
-    }
-    std = outcome.summary.fold_change_std(request.settings.gp.eps)
-    parts: list[dict[str, Floats]] = []
-    for fit in fits:
-        layers = empty_layers(len(request.X), fit.n_genes, zscores=True, partial=False)
-        fill_layers(fit, outcome.model.cells, layers, zscore_std=std)
-        parts.append(layers)
-    return {name: np.concatenate([layers[key] for layers in parts], axis=1) for name, key in names.items()}

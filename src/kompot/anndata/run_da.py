@@ -159,8 +159,8 @@ def _landmarks(request: DARequest, analysis: DifferentialAbundance) -> dict[str,
     landmarks = analysis.landmarks
     if landmarks is None:
         return {}
-    given = request.parameters.landmarks is not None
-    return landmark_entry(landmarks, given=given, keep=request.settings.storage.store_landmarks)
+    keep = request.settings.storage.store_landmarks
+    return landmark_entry(landmarks, request.parameters, request.obsm_key, keep=keep)
 
 
 def result_dict(request: DARequest, analysis: DifferentialAbundance, table: pd.DataFrame) -> dict[str, Any]:

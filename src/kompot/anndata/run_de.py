@@ -11,12 +11,14 @@ from anndata import AnnData
 from kompot.anndata.arguments import settings_of
 from kompot.anndata.compute import DEOutcome, compute
 from kompot.anndata.deliver import deliver, writes_results
+from kompot.anndata.layer_storage import LayerPlan, layer_arrays, plan_layers, require_memory_for_covariance
 from kompot.anndata.overwrite import check_overwrite
 from kompot.anndata.record import de_record
-from kompot.anndata.request import DERequest, DESettings, build_request, refuse_unfinished
+from kompot.anndata.request import DERequest, DESettings, build_request
 from kompot.anndata.results import field_changes, gene_table, result_dict
 from kompot.anndata.store import Change
 from kompot.anndata.uns import landmark_entry, record_changes
+from kompot.differential.evaluate import layer_names
 from kompot.settings import (
     FDRSettings,
     FilterSettings,
@@ -111,25 +113,44 @@ def de(
     True
     """
     settings = DESettings(**settings_of(gp=gp, fdr=fdr, filter=filter, storage=storage, output=output, model=model))
-    refuse_unfinished(settings, sample_col=sample_col, dry_run=dry_run)
-    request = build_request(adata, groupby, (condition1, condition2), obsm_key, layer, genes, settings, function_kwargs)
+    if dry_run:
+        raise NotImplementedError("kompot.de does not support dry_run yet; leave it at its default.")
+    request = build_request(
+        adata, groupby, (condition1, condition2), obsm_key, layer, genes, sample_col, settings, function_kwargs
+    )
     writes = writes_results(settings.output)
     if writes:
         check_overwrite(adata, request.fields.values(), settings.storage.overwrite, "de")
-    outcome = compute(request, layers=writes and settings.storage.store_layers)
-    table = gene_table(request, outcome)
-    return deliver(
-        adata,
-        settings.output,
-        lambda target: changes_of(target, request, outcome, table),
-        lambda: result_dict(request, outcome, table),
+    plan = layer_plan(request, wanted=writes)
+    covariance = writes and "posterior_covariance_key" in request.fields
+    if covariance:
+        require_memory_for_covariance(len(request.X))
+    with layer_arrays(plan) as target:
+        outcome = compute(request, target, covariance=covariance)
+        table = gene_table(request, outcome)
+        return deliver(
+            adata,
+            settings.output,
+            lambda target: changes_of(target, request, outcome, table),
+            lambda: result_dict(request, outcome, table),
+        )
+
+
+def layer_plan(request: DERequest, *, wanted: bool) -> LayerPlan:
+    """Which layers a run evaluates, and where they go."""
+    storage, n_genes = request.settings.storage, len(request.all_genes)
+    wanted = wanted and storage.store_layers
+    names = layer_names(zscores=storage.store_additional_stats, stds=request.has_gene_variance) if wanted else []
+    columns = request.columns if len(request.columns) < n_genes else None
+    return plan_layers(
+        storage, names, (len(request.X), n_genes), columns, all_cells=bool(request.cells.evaluated.all())
     )
 
 
 def changes_of(adata: AnnData, request: DERequest, outcome: DEOutcome, table: pd.DataFrame) -> list[Change]:
     """Everything a run writes: fields, landmarks and its record."""
-    given, keep = request.parameters.landmarks is not None, request.settings.storage.store_landmarks
-    landmarks = landmark_entry(outcome.model.landmarks, given=given, keep=keep)
+    keep, used = request.settings.storage.store_landmarks, outcome.analysis.landmarks
+    landmarks = {} if used is None else landmark_entry(used, request.parameters, request.obsm_key, keep=keep)
     return [
         *field_changes(request, outcome, table),
         *record_changes(adata, "de", request.result_key, de_record(request, outcome), landmarks),

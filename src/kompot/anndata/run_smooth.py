@@ -160,8 +160,8 @@ _LAYER = {
 
 def changes_of(adata: AnnData, request: SmoothRequest, fitted: ExpressionModel, layers: SmoothLayers) -> list[Change]:
     """Everything a run writes: layers, landmarks and its record."""
-    given, keep = request.parameters.landmarks is not None, request.settings.storage.store_landmarks
-    landmarks = landmark_entry(fitted.landmarks, given=given, keep=keep)
+    keep = request.settings.storage.store_landmarks
+    landmarks = landmark_entry(fitted.landmarks, request.parameters, request.obsm_key, keep=keep)
     arrays: dict[str, Floats] = layers.arrays
     return [
         *(Change(item.field.place, item.name, arrays[_LAYER[key]]) for key, item in request.fields.items()),

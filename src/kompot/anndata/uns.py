@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from anndata import AnnData
 
 from kompot._typing import Float64
 from kompot.anndata.history import storage_key, timestamp, with_run
 from kompot.anndata.store import Change
+from kompot.gp.parameters import GPParameters
 
 
 def record_changes(
@@ -40,15 +42,17 @@ def record_changes(
     return [Change("uns", key, value) for key, value in entries.items()]
 
 
-def landmark_entry(landmarks: Float64, *, given: bool, keep: bool) -> dict[str, Any]:
+def landmark_entry(landmarks: Float64, parameters: GPParameters, obsm_key: str, *, keep: bool) -> dict[str, Any]:
     """Description of the landmarks, and the landmarks themselves if they shall be kept.
 
     Parameters
     ----------
     landmarks
         m x n_dims.
-    given
-        Whether the user brought them.
+    parameters
+        Of the run; they tell where the landmarks come from.
+    obsm_key
+        Coordinates that they are points of.
     keep
         `StorageSettings.store_landmarks`.
 
@@ -57,10 +61,16 @@ def landmark_entry(landmarks: Float64, *, given: bool, keep: bool) -> dict[str, 
     dict[str, Any]
         `landmarks_info` and perhaps `landmarks`.
     """
+    source = "computed"
+    if parameters.landmarks is not None:
+        source = "provided"
+    elif parameters.stored_landmarks is not None and np.array_equal(landmarks, parameters.stored_landmarks):
+        source = "reused"
     info = {
         "shape": str(landmarks.shape),
         "dtype": str(landmarks.dtype),
-        "source": "provided" if given else "computed",
+        "source": source,
+        "obsm_key": obsm_key,
         "n_landmarks": len(landmarks),
         "timestamp": timestamp(),
     }

@@ -4,6 +4,7 @@ from kompot.differential.abundance import DifferentialAbundance
 from kompot.differential.expression import DifferentialExpression
 from kompot.differential.expression_model import ExpressionModel
 from kompot.differential.result import AbundanceChange, FoldChange, Smoothed
+from kompot.differential.sample_variance_estimator import SampleVarianceEstimator, SampleVariancePredictor
 
 __all__ = [
     "AbundanceChange",
@@ -11,5 +12,7 @@ __all__ = [
     "DifferentialExpression",
     "ExpressionModel",
     "FoldChange",
+    "SampleVarianceEstimator",
+    "SampleVariancePredictor",
     "Smoothed",
 ]

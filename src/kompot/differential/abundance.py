@@ -11,7 +11,7 @@ from kompot._typing import Float64, Ints
 from kompot.differential.condition_density import ConditionDensity, DensityValues, InjectedDensity, finite_vector
 from kompot.differential.fit_densities import FittedConditions, condition_masks, fit_conditions
 from kompot.differential.result import AbundanceChange
-from kompot.differential.samples import SampleMasks, sample_masks
+from kompot.differential.samples import SampleMasks, joined_samples, require_both, sample_masks
 from kompot.errors import OffsetWarning, warn
 from kompot.gp.density_estimator import given_distances
 from kompot.gp.features import FeatureTable
@@ -102,7 +102,7 @@ class DifferentialAbundance:
         if min(len(X1), len(X2)) < 2:
             raise ValueError(f"Each condition needs at least 2 cells, came {len(X1)} and {len(X2)}.")
         condition = np.repeat([0, 1], [len(X1), len(X2)])
-        return self.fit_cells(np.vstack([X1, X2]), condition, _joined(samples1, samples2, (len(X1), len(X2))))
+        return self.fit_cells(np.vstack([X1, X2]), condition, joined_samples(samples1, samples2, (len(X1), len(X2))))
 
     def fit_cells(
         self,
@@ -230,19 +230,6 @@ class DifferentialAbundance:
         return np.sum(known, axis=0) if known else np.zeros(len(X))
 
 
-def _joined(samples1: Any, samples2: Any, sizes: tuple[int, int]) -> Any:
-    """Samples of the cells of both conditions, one after the other."""
-    if samples1 is None and samples2 is None:
-        return None
-    came = tuple(None if samples is None else len(samples) for samples in (samples1, samples2))
-    if came != sizes:
-        raise ValueError(
-            f"samples1 and samples2 must name the sample of each cell of their condition: needed {sizes[0]} and "
-            f"{sizes[1]}, came {came[0]} and {came[1]}."
-        )
-    return np.concatenate([np.asarray(samples1, dtype=object), np.asarray(samples2, dtype=object)])
-
-
 def _check_samples(
     masks: list[SampleMasks], predictors: tuple[Any, Any], variance_predictors: tuple[Any, Any], *, borrow: bool
 ) -> None:
@@ -250,15 +237,8 @@ def _check_samples(
 
     A density that the user brings has none, unless a variance predictor comes with it.
     """
-    few = [
-        code
+    counts = [
+        2 if variance_predictors[code] is not None else 0 if predictors[code] is not None else len(masks[code].valid)
         for code in (0, 1)
-        if variance_predictors[code] is None and (len(masks[code].valid) < 2 or predictors[code] is not None)
     ]
-    if len(few) == 2 or (few and not borrow):
-        counts = " and ".join(str(len(part.valid)) for part in masks)
-        raise ValueError(
-            f"The variance between samples needs at least 2 samples with 2 or more cells in each condition, came "
-            f"{counts} for condition 1 and 2. Leave sample_col out, or, if one condition has enough, set "
-            f"OutputSettings(allow_single_condition_variance=True) to let it serve for both."
-        )
+    require_both(counts, borrow=borrow)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,30 +11,38 @@ from kompot import _checks as check
 from kompot._typing import Float64, Ints, Matrix
 from kompot.differential.evaluate import fold_change_at, summarise_cells
 from kompot.differential.expression_model import ExpressionModel
-from kompot.differential.fit import TwoConditionFit, fit_two_conditions
+from kompot.differential.fit import TwoConditionFit
+from kompot.differential.fitter import Fitter, Track
+from kompot.differential.groups import CellGroups
 from kompot.differential.result import FoldChange
+from kompot.differential.samples import joined_samples, require_both, sample_groups
+from kompot.gp.centroids import evaluation_points
 from kompot.gp.features import FeatureTable
 from kompot.gp.function_estimator import expression_matrix
 from kompot.gp.landmarks import canonical_order
-from kompot.gp.moments import Moment, accumulate
 from kompot.gp.parameters import RegressionParameters, regression_parameters
-from kompot.gp.predictor import Predictor
 from kompot.gp.prepare import prepare_features, prepare_kernel
 from kompot.gp.rows import RowSource, StackedRows, row_source
 from kompot.gp.selection import Approximation
 from kompot.stats.null import NullDraw, draw_null_genes, shuffled_blocks
 
-Track = Callable[[int], object]
+_NOT_FITTED = "Not fitted yet; call fit(X1, Y1, X2, Y2) first."
 
 
 class DifferentialExpression:
     """Compares the expression of two conditions over the landscape of cell states.
 
     Each gene's expression is a Gaussian-process regression per condition on shared features. Its distance is the
-    Mahalanobis distance of the fold change under the summed posterior covariances (`kompot.stats.mahalanobis`).
+    Mahalanobis distance of the fold change under the summed posterior covariances (`kompot.stats.mahalanobis`), to
+    which the variance between biological samples and the empirical variance are added where they are wanted.
 
     Parameters
     ----------
+    use_empirical_variance
+        Estimate the noise variance of each gene and cell state from the residuals (`kompot.stats.empirical_variance`).
+        Its distances are taken at `n_landmarks` points: k-means centroids of the cells, or the landmarks given.
+    allow_single_condition_variance
+        Let one condition's variance between samples serve for both where the other has fewer than two samples.
     eps
         Added to variances before roots are taken.
     **parameters
@@ -54,22 +62,47 @@ class DifferentialExpression:
     (4, 3)
     """
 
-    def __init__(self, *, eps: float = 1e-8, **parameters: Any) -> None:
+    def __init__(
+        self,
+        *,
+        use_empirical_variance: bool = False,
+        allow_single_condition_variance: bool = False,
+        eps: float = 1e-8,
+        **parameters: Any,
+    ) -> None:
+        self.use_empirical_variance = check.boolean("use_empirical_variance", use_empirical_variance)
+        self.allow_single_condition_variance = check.boolean(
+            "allow_single_condition_variance", allow_single_condition_variance
+        )
         self.eps = check.positive_float("eps", eps)
         self.parameters = regression_parameters({"ls_factor": 10.0, **parameters}, "DifferentialExpression")
+        self.skipped_samples: list[Any] = []
         self._fit: TwoConditionFit | None = None
         self._approximation: Approximation | None = None
-        self._cells: FeatureTable | None = None
-        self._condition: Ints | None = None
+        self._fitter: Fitter | None = None
+        self._points: Float64 | None = None
 
     @classmethod
-    def from_parameters(cls, parameters: RegressionParameters, *, eps: float) -> DifferentialExpression:
+    def from_parameters(
+        cls,
+        parameters: RegressionParameters,
+        *,
+        eps: float,
+        use_empirical_variance: bool = False,
+        allow_single_condition_variance: bool = False,
+    ) -> DifferentialExpression:
         """An analysis with parameters that are checked already."""
-        analysis = cls(eps=eps)
+        analysis = cls(
+            eps=eps,
+            use_empirical_variance=use_empirical_variance,
+            allow_single_condition_variance=allow_single_condition_variance,
+        )
         analysis.parameters = parameters
         return analysis
 
-    def fit(self, X1: Any, Y1: Any, X2: Any, Y2: Any) -> DifferentialExpression:
+    def fit(
+        self, X1: Any, Y1: Any, X2: Any, Y2: Any, samples1: Any = None, samples2: Any = None
+    ) -> DifferentialExpression:
         """Fit both conditions.
 
         Parameters
@@ -78,6 +111,8 @@ class DifferentialExpression:
             Cell states of condition 1 and 2, n_cells x n_dims, at least two cells each.
         Y1, Y2
             Their expression, n_cells x n_genes, dense or sparse.
+        samples1, samples2
+            Biological sample of each cell, n_cells; with them the variance between samples counts.
 
         Returns
         -------
@@ -92,10 +127,11 @@ class DifferentialExpression:
         if min(len(X1), len(X2)) < 2:
             raise ValueError(f"Each condition needs at least 2 cells, came {len(X1)} and {len(X2)}.")
         condition = np.repeat([0, 1], [len(X1), len(X2)])
-        return self.fit_cells(np.vstack([X1, X2]), StackedRows((row_source(Y1), row_source(Y2))), condition)
+        samples = joined_samples(samples1, samples2, (len(X1), len(X2)))
+        return self.fit_cells(np.vstack([X1, X2]), StackedRows((row_source(Y1), row_source(Y2))), condition, samples)
 
     def fit_cells(
-        self, X: Float64, Y: RowSource, condition: Ints, *, track: Track | None = None
+        self, X: Float64, Y: RowSource, condition: Ints, samples: Any = None, *, track: Track | None = None
     ) -> DifferentialExpression:
         """Fit cells of both conditions that lie in one matrix in any order.
 
@@ -107,6 +143,8 @@ class DifferentialExpression:
             Their expression, n_cells x n_genes.
         condition
             0 or 1 for each cell; -1 for cells to leave out.
+        samples
+            Biological sample of each cell, n_cells, if the variance between samples shall count.
         track
             Called with the number of cells done after each chunk.
 
@@ -115,22 +153,32 @@ class DifferentialExpression:
         DifferentialExpression
             Itself, fitted.
         """
-        groups = [X[condition == c] for c in (0, 1)]
-        kernel = prepare_kernel(self.parameters, groups)
-        self._cells, self._approximation = prepare_features(self.parameters, kernel, X, condition >= 0)
-        self._condition = condition
-        self._fit = self._fitted(*self._accumulate(Y, track=track))
+        masks, groups = sample_groups(samples, condition, X)
+        if samples is not None:
+            require_both([len(part.valid) for part in masks], borrow=self.allow_single_condition_variance)
+        self.skipped_samples = [label for part in masks for label in part.skipped]
+        kernel = prepare_kernel(self.parameters, [X[condition == c] for c in (0, 1)])
+        cells, self._approximation = prepare_features(self.parameters, kernel, X, condition >= 0)
+        self._fitter = self._fitter_of(cells, groups)
+        self._points = None
+        self._fit = self._fitter.fit(Y, track=track)
         return self
+
+    def _fitter_of(self, cells: FeatureTable, groups: CellGroups) -> Fitter:
+        return Fitter(
+            cells,
+            groups,
+            self.parameters.sigma,
+            self.parameters.mu,
+            self.eps,
+            self.use_empirical_variance,
+            self.allow_single_condition_variance,
+            self.parameters.batch_size,
+        )
 
     def fit_more(self, Y: RowSource) -> TwoConditionFit:
         """Fit other genes of the cells fitted: expression of all of them, n_cells x n_genes."""
-        return self._fitted(*self._accumulate(Y, like=self.result.moments))
-
-    def _accumulate(
-        self, Y: RowSource, *, like: tuple[Moment, Moment] | None = None, track: Track | None = None
-    ) -> list[Moment]:
-        batch_size = self.parameters.batch_size
-        return accumulate(self.cells, Y, self.condition, 2, like=like, batch_size=batch_size, track=track)
+        return self.fitter.fit(Y, like=self.result)
 
     def fit_null(
         self, Y: Matrix, n_null: int, seed: int | None = 42, *, asked: bool = True
@@ -160,9 +208,8 @@ class DifferentialExpression:
         draw = draw_null_genes(Y.shape[1], n_null, seed, asked=asked)
         used = np.flatnonzero(self.condition >= 0)
         order = used[canonical_order(self.cells.X[used])]
-        blocks = (self._accumulate(block, like=self.result.moments) for block in shuffled_blocks(Y, draw, order))
-        (first, *rest_1), (second, *rest_2) = zip(*blocks, strict=True)
-        return self._fitted(first.with_genes(*rest_1), second.with_genes(*rest_2)), draw
+        first, *rest = (self.fit_more(block) for block in shuffled_blocks(Y, draw, order))
+        return first.with_genes(rest), draw
 
     def fit_external(self, Y1: Any, Y2: Any) -> TwoConditionFit:
         """Fit other genes of the same cells, condition by condition.
@@ -177,51 +224,69 @@ class DifferentialExpression:
         TwoConditionFit
             Of these genes.
         """
-        features, batch_size = self.result.features, self.parameters.batch_size
-        moments: list[Moment] = []
-        for c, Y in enumerate((Y1, Y2)):
-            X = self.cells.X[self.condition == c]
-            matrix, _ = expression_matrix(f"expression of condition {c + 1}", Y, len(X))
-            everyone = np.zeros(len(X), dtype=np.int64)
-            moments += accumulate(
-                FeatureTable(features, X, keep_bytes=0), row_source(matrix), everyone, 1, batch_size=batch_size
-            )
-        if moments[0].n_genes != moments[1].n_genes:
+        cells = [np.flatnonzero(self.condition == c) for c in (0, 1)]
+        sources = [
+            row_source(expression_matrix(f"expression of condition {c + 1}", Y, len(cells[c]))[0])
+            for c, Y in enumerate((Y1, Y2))
+        ]
+        if sources[0].shape[1] != sources[1].shape[1]:
             raise ValueError(
-                f"Both conditions must have the same genes: came {moments[0].n_genes} and {moments[1].n_genes} columns."
+                f"Both conditions must have the same genes: came {sources[0].shape[1]} and {sources[1].shape[1]} "
+                f"columns."
             )
-        return self._fitted(*moments)
-
-    def _fitted(self, first: Moment, second: Moment) -> TwoConditionFit:
-        features, sigma, mu = self.cells.features, self.parameters.sigma, self.parameters.mu
-        return fit_two_conditions(features, (first, second), sigma=sigma, mu=mu)
+        order = np.concatenate(cells)
+        groups = replace(self.fitter.groups, codes=self.fitter.groups.codes[order])
+        table = FeatureTable(self.result.features, self.cells.X[order], keep_bytes=0)
+        return self._fitter_of(table, groups).fit(StackedRows(tuple(sources)), like=self.result)
 
     @property
     def result(self) -> TwoConditionFit:
-        """Moments and posteriors of both conditions."""
+        """Posteriors of both conditions, and what they were computed from."""
         if self._fit is None:
-            raise ValueError("Not fitted yet; call fit(X1, Y1, X2, Y2) first.")
+            raise ValueError(_NOT_FITTED)
         return self._fit
+
+    @property
+    def fitter(self) -> Fitter:
+        """What fits further genes."""
+        if self._fitter is None:
+            raise ValueError(_NOT_FITTED)
+        return self._fitter
 
     @property
     def cells(self) -> FeatureTable:
         """Cells fitted, with their features."""
-        if self._cells is None:
-            raise ValueError("Not fitted yet; call fit(X1, Y1, X2, Y2) first.")
-        return self._cells
+        return self.fitter.cells
 
     @property
     def condition(self) -> Ints:
         """Condition of each cell: 0, 1, or -1 for left out; n_cells."""
-        if self._condition is None:
-            raise ValueError("Not fitted yet; call fit(X1, Y1, X2, Y2) first.")
-        return self._condition
+        groups = self.fitter.groups
+        return np.where(groups.codes < 0, -1, (groups.codes >= groups.n_groups[0]).astype(np.int64))
+
+    @property
+    def points(self) -> Float64 | None:
+        """Evaluation points of the distances, m x n_dims, where they depend on them: with empirical variance."""
+        if not self.use_empirical_variance:
+            return None
+        if self._points is None:
+            given = self.parameters.landmark_matrix(self.result.features.n_dims)
+            self._points = self.points_of(self.condition >= 0) if given is None else given
+        return self._points
+
+    def points_of(self, mask: Any) -> Float64:
+        """At most `n_landmarks` points spread as some of the cells are: m x n_dims."""
+        return evaluation_points(self.cells.X[mask], self.parameters.n_landmarks, seed=self.parameters.seed)
+
+    def distances(self, fit: TwoConditionFit) -> Float64:
+        """Mahalanobis distances of genes fitted on the same cells, n_genes."""
+        return fit.distances(None if self.points is None else fit.features(self.points))
 
     @property
     def approximation(self) -> Approximation:
         """How well the features represent the kernel on the fitted cells."""
         if self._approximation is None:
-            raise ValueError("Not fitted yet; call fit(X1, Y1, X2, Y2) first.")
+            raise ValueError(_NOT_FITTED)
         return self._approximation
 
     @property
@@ -240,12 +305,11 @@ class DifferentialExpression:
         return self._model(1)
 
     def _model(self, condition: int) -> ExpressionModel:
-        predictor = Predictor(self.result.features, self.result.posteriors[condition])
-        return ExpressionModel.from_predictor(predictor, eps=self.eps)
+        return ExpressionModel.of_condition(self.result.features, self.result.conditions[condition], eps=self.eps)
 
     def mahalanobis_distances(self) -> Float64:
         """Mahalanobis distance of each gene's fold change from zero, n_genes."""
-        return self.result.distances()
+        return self.distances(self.result)
 
     def mean_log_fold_change(self, X: Any) -> Float64:
         """Mean fold change of each gene over cell states X (n_cells x n_dims): n_genes."""

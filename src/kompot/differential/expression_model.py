@@ -8,9 +8,10 @@ import numpy as np
 
 from kompot import _checks as check
 from kompot._typing import Bools, Float64, Floats
+from kompot.differential.fit import ConditionFit
 from kompot.differential.result import Smoothed
 from kompot.differential.samples import SampleMasks, sample_masks
-from kompot.gp.features import FeatureTable
+from kompot.gp.features import Features, FeatureTable
 from kompot.gp.function_estimator import expression_matrix
 from kompot.gp.moments import Moment, accumulate, total
 from kompot.gp.parameters import RegressionParameters, regression_parameters
@@ -19,7 +20,7 @@ from kompot.gp.prepare import prepare_features, prepare_kernel
 from kompot.gp.regression import fit_posterior
 from kompot.gp.rows import RowSource, row_source
 from kompot.gp.selection import Approximation
-from kompot.stats.empirical_variance import EmpiricalVariance, fit_empirical_variance
+from kompot.stats.empirical_variance import EmpiricalVariance, fit_empirical_variances
 from kompot.stats.sample_variance import BetweenSamples, between_samples, require_samples
 
 
@@ -83,6 +84,29 @@ class ExpressionModel:
         """
         model = cls(eps=eps)
         model._predictor = predictor
+        return model
+
+    @classmethod
+    def of_condition(cls, features: Features, fit: ConditionFit, *, eps: float) -> ExpressionModel:
+        """The model of one of two conditions fitted together.
+
+        Parameters
+        ----------
+        features
+            The feature map.
+        fit
+            Of the condition.
+        eps
+            Added to variances before roots are taken.
+
+        Returns
+        -------
+        ExpressionModel
+            With the variances that the fit has.
+        """
+        model = cls.from_predictor(Predictor(features, fit.posterior), eps=eps)
+        model.between, model.empirical = fit.between, fit.empirical
+        model.use_empirical_variance = fit.empirical is not None
         return model
 
     def fit(self, X: Any, Y: Any, samples: Any = None) -> ExpressionModel:
@@ -150,8 +174,8 @@ class ExpressionModel:
         self.between = between_samples(parts[: len(masks.valid)]) if masks.valid else None
         self.skipped_samples = masks.skipped
         if self.use_empirical_variance:
-            self.empirical = fit_empirical_variance(
-                pooled, parts, cells, Y, groups, eps=self.eps, batch_size=batch_size, track=track
+            (self.empirical,) = fit_empirical_variances(
+                [pooled], [parts], cells, Y, groups, eps=self.eps, batch_size=batch_size, track=track
             )
 
     @property

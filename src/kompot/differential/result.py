@@ -18,10 +18,11 @@ class FoldChange:
     fold_change: Floats
     """`smoothed_2 - smoothed_1`, n_cells x n_genes: a log fold change where expression is log-transformed."""
     zscore: Floats | None
-    """`fold_change / sqrt(variance_1 + variance_2 + eps)`, n_cells x n_genes, if asked for."""
-    std_1: Float64
-    """Posterior standard deviation in condition 1, n_cells."""
-    std_2: Float64
+    """`fold_change / sqrt(variance_1 + variance_2 + eps)`, all parts of the variances added: n_cells x n_genes, if
+    asked for."""
+    std_1: Floats
+    """Standard deviation in condition 1, n_cells, or n_cells x n_genes where it differs between genes."""
+    std_2: Floats
     """The same in condition 2."""
 
 

@@ -131,6 +131,14 @@ def total(moments: Sequence[Moment]) -> Moment:
     return reduce(Moment.__add__, moments)
 
 
+def _added(sums: Moment, chunk: Moment) -> Moment:
+    """`sums + chunk` in the memory of `sums`."""
+    for name in ("feature_sum", "gram", "cross", "target_sum", "target_sum_of_squares"):
+        array = getattr(sums, name)
+        array += getattr(chunk, name)
+    return replace(sums, count=sums.count + chunk.count)
+
+
 def rows_per_chunk(n_genes: int, rank: int, itemsize: int, asked: int | None = None) -> int:
     """Rows per chunk: what the user asked for, else a chunk of some 48 MB, between 256 and 8,192 rows."""
     if asked:
@@ -182,7 +190,7 @@ def accumulate(
         if (groups[rows] >= 0).any():
             chunk = Y.rows(rows).astype(dtype, copy=False)
             for group, phi, part in _split(cells.rows(rows), chunk, groups[rows], buffer):
-                moments[group] = moments[group] + moment_of(phi, part, only_genes=like is not None)
+                moments[group] = _added(moments[group], moment_of(phi, part, only_genes=like is not None))
         if track is not None:
             track(rows.stop - rows.start)
     if like is None:

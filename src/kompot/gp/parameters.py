@@ -42,6 +42,8 @@ class GPParameters:
     """Largest number of features; None or 0 for no limit."""
     landmarks: Any = None
     """Inducing points to use as they are, m x n_dims."""
+    stored_landmarks: Any = None
+    """Inducing points of an earlier analysis, m x n_dims, used if they represent the kernel to the tolerance here."""
     jitter: float = 0.0
     """Added to the diagonal of `k(U, U)`."""
     nn_distances: Any = None

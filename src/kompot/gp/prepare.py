@@ -49,6 +49,8 @@ def prepare_features(
 ) -> tuple[FeatureTable, Approximation]:
     """Features of given cells: of the user's landmarks, or of landmarks chosen among the cells.
 
+    Landmarks stored by an earlier analysis are used again where they meet the tolerance for these cells and kernel.
+
     Parameters
     ----------
     parameters
@@ -66,9 +68,18 @@ def prepare_features(
         The cells with their features, and how well those represent the kernel on the cells used.
     """
     landmarks = parameters.landmark_matrix(X.shape[1])
-    if landmarks is not None:
-        cells = FeatureTable(features_at(landmarks, kernel, parameters.jitter), X)
-        return cells, assess(cells, used=used, sigma=parameters.noise, tolerance=parameters.tolerance)
+    for given in (landmarks, parameters.stored_landmarks):
+        if given is not None:
+            cells = FeatureTable(features_at(given, kernel, parameters.jitter), X)
+            approximation = assess(
+                cells,
+                used=used,
+                sigma=parameters.noise,
+                tolerance=parameters.tolerance,
+                negligible=parameters.negligible,
+            )
+            if given is landmarks or approximation.converged:
+                return cells, approximation
     return select_features(
         X,
         kernel,

@@ -172,7 +172,12 @@ def select_features(
 
 
 def assess(
-    cells: FeatureTable, *, used: Bools | None = None, sigma: float = 1.0, tolerance: float = TOLERANCE
+    cells: FeatureTable,
+    *,
+    used: Bools | None = None,
+    sigma: float = 1.0,
+    tolerance: float = TOLERANCE,
+    negligible: float = 0.0,
 ) -> Approximation:
     """How well given features represent the kernel on given cells.
 
@@ -186,6 +191,8 @@ def assess(
         Noise standard deviation.
     tolerance
         Lost degrees of freedom allowed per degree kept; recorded, not enforced.
+    negligible
+        Mean residual variance that is allowed in any case.
 
     Returns
     -------
@@ -194,7 +201,7 @@ def assess(
     """
     rows = np.arange(len(cells.X)) if used is None else np.flatnonzero(used)
     residual, gram = _measure(cells, rows)
-    return _assess(residual, gram, sigma, Target(tolerance), capped=False)
+    return _assess(residual, gram, sigma, Target(tolerance, negligible * len(rows) / sigma**2), capped=False)
 
 
 def _grow(pool: PivotedCholesky, rng: np.random.Generator, limit: int, target: Target, weight: float) -> None:

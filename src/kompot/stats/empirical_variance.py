@@ -69,9 +69,9 @@ def squared_loo_residuals(posterior: Posterior, phi: Float64, Y: Matrix) -> Floa
     return squared
 
 
-def fit_empirical_variance(
-    pooled: Posterior,
-    parts: Sequence[Posterior],
+def fit_empirical_variances(
+    pooled: Sequence[Posterior],
+    parts: Sequence[Sequence[Posterior]],
     cells: FeatureTable,
     Y: RowSource,
     groups: Ints,
@@ -79,21 +79,21 @@ def fit_empirical_variance(
     eps: float,
     batch_size: int | None = None,
     track: Callable[[int], object] | None = None,
-) -> EmpiricalVariance:
-    """Noise variance from the residuals, in one pass over the cells.
+) -> list[EmpiricalVariance]:
+    """Noise variance of each condition from the residuals, in one pass over the cells.
 
     Parameters
     ----------
     pooled
-        Fit of all cells of the condition; its precision smooths the squares.
+        Fit of all cells of each condition; its precision smooths the squares.
     parts
-        Fit that the residuals of each group are taken from: one per sample, or `pooled` alone.
+        For each condition the fits that residuals are taken from: one per sample, or that of all cells alone.
     cells
         Features of all cells.
     Y
         Expression of all cells, n_cells x n_genes.
     groups
-        Group of each cell, an index of `parts`; -1 for cells to leave out.
+        Group of each cell, an index of the parts of all conditions one after the other; -1 for cells to leave out.
     eps
         Smallest variance.
     batch_size
@@ -103,18 +103,24 @@ def fit_empirical_variance(
 
     Returns
     -------
-    EmpiricalVariance
-        Of every gene.
+    list[EmpiricalVariance]
+        Of every gene, one per condition.
     """
     n_cells, n_genes = Y.shape
-    cross = np.zeros((pooled.rank, n_genes))
-    for rows in row_slices(n_cells, rows_per_chunk(n_genes, pooled.rank, 8, batch_size)):
+    rank = pooled[0].rank
+    owners = [(code, part) for code, mine in enumerate(parts) for part in mine]
+    crosses = np.zeros((len(pooled), rank, n_genes))
+    for rows in row_slices(n_cells, rows_per_chunk(n_genes, rank, 8, batch_size)):
         present = np.unique(groups[rows][groups[rows] >= 0])
         if len(present):
             chunk, phi = Y.rows(rows), cells.rows(rows)
             for group in present:
+                code, part = owners[group]
                 mine = np.flatnonzero(groups[rows] == group)
-                cross += phi[mine].T @ squared_loo_residuals(parts[group], phi[mine], chunk[mine])
+                crosses[code] += phi[mine].T @ squared_loo_residuals(part, phi[mine], chunk[mine])
         if track is not None:
             track(rows.stop - rows.start)
-    return EmpiricalVariance(solve_positive(pooled.factor, cross / pooled.sigma**2), eps)
+    return [
+        EmpiricalVariance(solve_positive(fit.factor, cross / fit.sigma**2), eps)
+        for fit, cross in zip(pooled, crosses, strict=True)
+    ]

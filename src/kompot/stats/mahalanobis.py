@@ -14,17 +14,45 @@ and with `B_1 = L_1 L_1ᵀ`, `W = L_2⁻¹ L_1` and the Cholesky factor R of `I 
     D² = |R⁻¹ L_1ᵀ dz|²,
 
 a sum of squares, never negative. Cost O(r³ + r² n_genes) time, O(r n_genes) memory.
+
+The covariance of one gene may hold more than C. With `a = A dz`, where `Aᵀ A = C⁻¹`:
+
+- variance between samples `V Vᵀ`, of low rank S: with `U = A V`, by the Woodbury identity::
+
+      D² = aᵀ (I + U Uᵀ)⁻¹ a = min_u |a - U u|² + |u|²,
+
+  a sum of squares at `u = (I + Uᵀ U)⁻¹ Uᵀ a`. Cost O(r² S) per gene, no r x r matrix.
+- noise of variance v at m evaluation points (empirical variance): with the features there in units of the metric,
+  `Q = P A⁻¹`, and `T = Qᵀ diag(1/v) Q`::
+
+      D² = aᵀ (I + T⁻¹)⁻¹ a = yᵀ T y + |T y|²,    (I + T) y = a,
+
+  again a sum of squares, and right where T is singular. Cost O(r² m + r³) per gene.
+
+Both together are the first with `T (I + T)⁻¹` in the place of I. At the cells of a group, whose features have the
+QR decomposition `Phi = Q R`, C is `R C Rᵀ + eps I` and dz is `R dz`: eps keeps directions that the group does not span
+from counting.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import linalg
 
 from kompot._typing import Float64
-from kompot.gp.linalg import add_to_diagonal, cholesky, column_sums_of_squares, solve_lower
+from kompot.gp.linalg import (
+    add_to_diagonal,
+    cholesky,
+    column_sums_of_squares,
+    solve_lower,
+    solve_lower_transposed,
+)
 from kompot.gp.regression import Posterior
+
+_BLOCK_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -34,9 +62,120 @@ class FoldChangeMetric:
     transform: Float64
     """`A = R⁻¹ L_1ᵀ`, r x r, with `Aᵀ A = C⁻¹`."""
 
-    def squared_distance(self, dz: Float64) -> Float64:
-        """`dzᵀ C⁻¹ dz` of each column: r x n_genes to n_genes."""
-        return column_sums_of_squares(self.transform @ dz)
+    def squared_distance(self, dz: Float64, deviations: Sequence[Float64] = ()) -> Float64:
+        """Squared distances.
+
+        Parameters
+        ----------
+        dz
+            Coefficients of the fold change, r x n_genes.
+        deviations
+            Columns of V: each r x n_genes, one per sample.
+
+        Returns
+        -------
+        Float64
+            `dzᵀ (C + V Vᵀ)⁻¹ dz`, n_genes.
+        """
+        if not deviations:
+            return column_sums_of_squares(self.transform @ dz)
+        squared = np.empty(dz.shape[1])
+        for genes in _gene_blocks(dz.shape[1], 8 * len(dz) * (len(deviations) + 1)):
+            a, U = self._in_units(dz, deviations, genes)
+            u = _ridge(U, a)
+            squared[genes] = _squares(a - np.einsum("grs,gs->gr", U, u)) + _squares(u)
+        return squared
+
+    def _in_units(self, dz: Float64, deviations: Sequence[Float64], genes: slice) -> tuple[Float64, Float64]:
+        """`a` (n_genes x r) and `U` (n_genes x r x S) of some genes."""
+        a = np.ascontiguousarray((self.transform @ dz[:, genes]).T)
+        parts = [(self.transform @ part[:, genes]).T for part in deviations]
+        return a, np.stack(parts, axis=2) if parts else np.empty((*a.shape, 0))
+
+    def noisy_squared_distance(
+        self, dz: Float64, deviations: Sequence[Float64], phi: Float64, noise: Float64
+    ) -> Float64:
+        """Squared distances at evaluation points with a noise of their own.
+
+        Parameters
+        ----------
+        dz
+            Coefficients of the fold change, r x n_genes.
+        deviations
+            Columns of V: each r x n_genes, one per sample; may be none.
+        phi
+            Features P of the evaluation points, m x r.
+        noise
+            Variance v at the points, m x n_genes, positive.
+
+        Returns
+        -------
+        Float64
+            `(P dz)ᵀ (P (C + V Vᵀ) Pᵀ + diag(v))⁻¹ P dz`, n_genes.
+        """
+        # Q = P A⁻¹, from Aᵀ Qᵀ = Pᵀ; A is a product of triangular factors and well conditioned where C is.
+        Q: Float64 = linalg.solve(self.transform.T, phi.T, check_finite=False).T
+        squared = np.empty(dz.shape[1])
+        for genes in _gene_blocks(dz.shape[1], 8 * len(dz) * (len(dz) + len(deviations))):
+            a, U = self._in_units(dz, deviations, genes)
+            grams = _weighted_grams(Q, 1.0 / noise[:, genes])
+            squared[genes] = [_noisy_square(T, a_g, U_g) for T, a_g, U_g in zip(grams, a, U, strict=True)]
+        return squared
+
+    def at_group(self, R: Float64, eps: float) -> FoldChangeMetric:
+        """The metric of `R dz`, for the triangular factor R of a group's features (r x r): covariance `R C Rᵀ + eps I`.
+
+        Its `squared_distance` takes the coefficients as they are.
+        """
+        # C = A⁻¹ A⁻ᵀ, so R C Rᵀ = B Bᵀ with B = R A⁻¹.
+        B: Float64 = linalg.solve(self.transform.T, R.T, check_finite=False).T
+        L = cholesky(add_to_diagonal(B @ B.T, eps), "The covariance of the fold change in a group", "Raise eps.")
+        return FoldChangeMetric(solve_lower(L, np.asfortranarray(R)))
+
+
+def _gene_blocks(n_genes: int, bytes_per_gene: int) -> Iterator[slice]:
+    size = max(1, _BLOCK_BYTES // max(bytes_per_gene, 1))
+    return (slice(start, min(start + size, n_genes)) for start in range(0, n_genes, size))
+
+
+def _squares(A: Float64) -> Float64:
+    """Sum of squares of each row."""
+    sums: Float64 = np.einsum("gr,gr->g", A, A)
+    return sums
+
+
+def _ridge(U: Float64, a: Float64) -> Float64:
+    """`(I + Uᵀ U)⁻¹ Uᵀ a` for each gene: n_genes x r x S and n_genes x r to n_genes x S."""
+    Ut = np.ascontiguousarray(U.transpose(0, 2, 1))
+    M = Ut @ U + np.eye(U.shape[2])
+    return np.asarray(np.linalg.solve(M, Ut @ a[:, :, None])[:, :, 0], dtype=np.float64)
+
+
+def _weighted_grams(Q: Float64, weights: Float64) -> Float64:
+    """`Qᵀ diag(w) Q` for each column w of `weights` (m x n_genes): n_genes x r x r."""
+    rank = Q.shape[1]
+    first, second = np.tril_indices(rank)
+    packed = np.zeros((len(first), weights.shape[1]))
+    for rows in _gene_blocks(len(Q), 8 * len(first)):
+        packed += (Q[rows][:, first] * Q[rows][:, second]).T @ weights[rows]
+    grams = np.empty((weights.shape[1], rank, rank))
+    grams[:, first, second] = packed.T
+    grams[:, second, first] = packed.T
+    return grams
+
+
+def _noisy_square(T: Float64, a: Float64, U: Float64) -> float:
+    """`aᵀ (E⁻¹ + U Uᵀ)⁻¹ a` with `E = T (I + T)⁻¹`: r x r, r and r x S to a number."""
+    L = cholesky(add_to_diagonal(T, 1.0), "The covariance with empirical variance", "Check the expression's scale.")
+    Y = solve_lower_transposed(L, solve_lower(L, np.column_stack([a, U])))
+    if U.shape[1]:
+        EU = T @ Y[:, 1:]
+        u = np.linalg.solve(np.eye(U.shape[1]) + U.T @ EU, EU.T @ a)
+        y = Y[:, 0] - Y[:, 1:] @ u
+    else:
+        u, y = np.zeros(0), Y[:, 0]
+    Ty = T @ y
+    return float(y @ Ty + Ty @ Ty + u @ u)
 
 
 def fold_change_metric(first: Posterior, second: Posterior) -> FoldChangeMetric:

@@ -1,0 +1,91 @@
+"""`FilterSettings.cell_filter`: which cells an analysis uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from kompot import _checks as check
+from kompot._typing import Bools
+from kompot.anndata.extract import label_column
+from kompot.anndata.selectors import all_of, array_mask, boolean_values
+
+_ARGUMENT = "cell_filter"
+REPORT_KEY = "__underrepresentation_data"
+"""Marks the result of `check_underrepresentation`."""
+
+
+def filtered_cells(adata: AnnData, cell_filter: Any) -> Bools:
+    """Cells to include.
+
+    Parameters
+    ----------
+    adata
+        The object.
+    cell_filter
+        None for all cells; the name of a boolean column of `adata.obs`; a dictionary of column to value or values, all
+        of which must hold; a boolean mask, indices or a Series (aligned by its index); or a list of names or
+        dictionaries, of which any must hold. The result of `check_underrepresentation` leaves out the groups it found.
+
+    Returns
+    -------
+    Bools
+        n_cells, at least one True.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For forms that cannot be understood, unknown columns and values, and filters that leave no cell.
+    """
+    mask = _mask(adata, cell_filter)
+    if not mask.any():
+        raise ValueError(f"cell_filter={check.show(cell_filter)} leaves no cell of {adata.n_obs}.")
+    return mask
+
+
+def _mask(adata: AnnData, cell_filter: Any) -> Bools:
+    if cell_filter is None:
+        return np.ones(adata.n_obs, dtype=np.bool_)
+    if isinstance(cell_filter, str):
+        return boolean_values(label_column(adata, cell_filter, _ARGUMENT), f"cell_filter={cell_filter!r}")
+    if isinstance(cell_filter, Mapping):
+        if REPORT_KEY in cell_filter:
+            return _without_reported(adata, cell_filter)
+        if not cell_filter:
+            raise ValueError("cell_filter is an empty dictionary; leave it out to use all cells.")
+        return all_of(adata, cell_filter, _ARGUMENT)
+    if isinstance(cell_filter, list | tuple) and any(isinstance(part, str | Mapping) for part in cell_filter):
+        if not all(isinstance(part, str | Mapping) for part in cell_filter):
+            raise TypeError("A list as cell_filter must hold names of boolean columns, dictionaries, or indices only.")
+        masks: list[Bools] = [_mask(adata, part) for part in cell_filter]
+        return np.asarray(np.any(masks, axis=0))
+    if isinstance(cell_filter, list | tuple | np.ndarray | pd.Series | pd.Index):
+        if not len(cell_filter):
+            raise ValueError("cell_filter is empty; leave it out to use all cells.")
+        return array_mask(adata, cell_filter, _ARGUMENT)
+    raise TypeError(
+        f"cell_filter must be the name of a boolean column, a dictionary of column to values, a mask, indices, a "
+        f"Series, or a list of names or dictionaries; came {check.show(cell_filter)}."
+    )
+
+
+def _without_reported(adata: AnnData, report: Mapping[str, Any]) -> Bools:
+    """All cells but those of the groups that `check_underrepresentation` found."""
+    bad, masks = report[REPORT_KEY], getattr(report, "masks", None)
+    mask = np.ones(adata.n_obs, dtype=np.bool_)
+    for group in bad:
+        if masks is not None:
+            mask &= ~masks[group]
+            continue
+        columns = [column for column in report if column != REPORT_KEY and column in adata.obs.columns]
+        if not columns:
+            raise ValueError(
+                "cell_filter is a report of check_underrepresentation that does not say which cells its groups have. "
+                "Pass the object that the function returned, not a copy of its items."
+            )
+        mask &= ~np.asarray(adata.obs[columns[0]].astype(str) == str(group))
+    return mask

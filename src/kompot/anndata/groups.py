@@ -1,0 +1,190 @@
+"""`FilterSettings.groups` and the `groups` of `check_underrepresentation`: named groups of cells, in many forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from kompot import _checks as check
+from kompot._typing import Bools
+from kompot.anndata.extract import label_column, plain_label
+from kompot.anndata.selectors import (
+    aligned,
+    all_of,
+    array_mask,
+    boolean_values,
+    cells_of,
+    is_array,
+    is_boolean,
+    is_text,
+)
+
+_ARGUMENT = "groups"
+
+
+def parse_groups(adata: AnnData, groups: Any) -> dict[str, Bools]:
+    """Named masks of cells; groups may overlap.
+
+    Parameters
+    ----------
+    adata
+        The object.
+    groups
+        - the name of a column of text, categories (one group each, in their order) or booleans (one group, "True");
+        - a dictionary of name to mask, indices or Series; of column to value or values (one group, all must hold, named
+          `column=a+b_AND_other=c`); of name to such a dictionary; or of name to a value found in any column;
+        - a list of such dictionaries, or of masks, indices or label arrays (`subset1`, `subset2`, ...);
+        - a Series (aligned by its index), an array of labels, a mask or indices (group "True"), or a matrix of masks
+          (one group per row).
+
+    Returns
+    -------
+    dict[str, Bools]
+        n_cells each, in the order given; empty for an empty dictionary or list.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else, unknown columns and values, masks of the wrong length and indices out of range.
+
+    Examples
+    --------
+    >>> import kompot
+    >>> adata = kompot.datasets.simulate(n_cells=200, n_genes=10, seed=0)
+    >>> {name: int(mask.sum()) for name, mask in parse_groups(adata, {"some": [0, 5, 7]}).items()}
+    {'some': 3}
+    """
+    if isinstance(groups, str):
+        return _by_label(label_column(adata, groups, _ARGUMENT), f"adata.obs[{groups!r}]")
+    if isinstance(groups, Mapping):
+        return _from_dict(adata, groups)
+    if isinstance(groups, pd.Series):
+        series = aligned(adata, groups, _ARGUMENT)
+        return _by_label(series, _ARGUMENT, numbers=True)
+    if isinstance(groups, np.ndarray):
+        return _from_array(adata, groups, "True")
+    if isinstance(groups, list | tuple):
+        return _from_list(adata, list(groups))
+    raise TypeError(
+        f"groups must be the name of a column, a dictionary, a list of dictionaries or arrays, a Series or an array; "
+        f"came {check.show(groups)}."
+    )
+
+
+def _by_label(labels: pd.Series[Any], source: str, *, numbers: bool = False) -> dict[str, Bools]:
+    """One group per label that occurs: categories in their order, other values in order of appearance."""
+    if isinstance(labels.dtype, pd.CategoricalDtype):
+        used = set(labels.dropna())
+        values = [value for value in labels.cat.categories if value in used]
+    elif pd.api.types.is_bool_dtype(labels):
+        return {"True": boolean_values(labels, source)}
+    elif is_text(labels) or numbers:
+        values = [plain_label(value) for value in pd.unique(labels.dropna())]
+    else:
+        raise ValueError(
+            f"{source} is numeric ({labels.dtype}), so it names no groups. Convert it, for example with "
+            f".astype(str).astype('category') or pandas.cut."
+        )
+    names = [str(value) for value in values]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{source} has different labels with the same text; make them differ.")
+    return {name: np.asarray(labels == value, dtype=np.bool_) for name, value in zip(names, values, strict=True)}
+
+
+def _from_dict(adata: AnnData, groups: Mapping[Any, Any]) -> dict[str, Bools]:
+    if groups and all(isinstance(value, Mapping) for value in groups.values()):
+        return {str(name): _all_of(adata, value) for name, value in groups.items()}
+    columns = [key in adata.obs.columns and _names_values(adata, value) for key, value in groups.items()]
+    if groups and all(columns):
+        return {_name_of(groups): _all_of(adata, groups)}
+    return {str(name): _named(adata, name, value) for name, value in groups.items()}
+
+
+def _names_values(adata: AnnData, value: Any) -> bool:
+    """Whether a dictionary's value means values of a column, not cells."""
+    if isinstance(value, str | bool | np.bool_):
+        return True
+    if isinstance(value, pd.Series) or not is_array(value) or not len(value):
+        return False
+    array = np.asarray(value)
+    # A boolean per cell is a mask; whole numbers are indices; text is values.
+    return array.ndim == 1 and not (is_boolean(array) and len(array) == adata.n_obs) and array.dtype.kind not in "iu"
+
+
+def _all_of(adata: AnnData, conditions: Mapping[str, Any]) -> Bools:
+    for column, value in conditions.items():
+        if not isinstance(value, str | bool | np.bool_ | int | float | list | tuple | set | np.ndarray | pd.Index):
+            raise TypeError(f"groups: the value of {column!r} must be a label or a list of labels, came {value!r}.")
+    return all_of(adata, conditions, _ARGUMENT)
+
+
+def _name_of(conditions: Mapping[str, Any]) -> str:
+    """`column=a+b_AND_other=c`."""
+    parts = [
+        f"{column}={'+'.join(map(str, value)) if is_array(value) or isinstance(value, set) else value}"
+        for column, value in conditions.items()
+    ]
+    return "_AND_".join(parts)
+
+
+def _named(adata: AnnData, name: Any, value: Any) -> Bools:
+    """One entry of a dictionary of name to cells."""
+    argument = f"groups[{name!r}]"
+    if isinstance(value, Mapping):
+        return _all_of(adata, value)
+    if name in adata.obs.columns and _names_values(adata, value):
+        return cells_of(adata, name, value, _ARGUMENT)
+    if isinstance(value, str):
+        return _in_any_column(adata, value, argument)
+    if not is_array(value) or not len(value):
+        raise ValueError(f"{argument} must be a mask, indices, a Series or a label, came {check.show(value)}.")
+    return array_mask(adata, value, argument)
+
+
+def _in_any_column(adata: AnnData, label: str, argument: str) -> Bools:
+    masks = [
+        np.asarray(adata.obs[column] == label, dtype=np.bool_) for column in adata.obs if is_text(adata.obs[column])
+    ]
+    found = np.logical_or.reduce(masks) if masks else np.zeros(adata.n_obs, dtype=np.bool_)
+    if not found.any():
+        raise ValueError(f"{argument}={label!r} occurs in no column of adata.obs.")
+    return found
+
+
+def _from_list(adata: AnnData, groups: list[Any]) -> dict[str, Bools]:
+    if all(isinstance(part, Mapping) for part in groups):
+        return {
+            _name_of(part) if part else f"filter{i}": _all_of(adata, part) for i, part in enumerate(groups, start=1)
+        }
+    if not all(is_array(part) for part in groups):
+        raise ValueError(
+            "A list as groups must hold dictionaries only, or masks, indices and label arrays only. For a single mask "
+            "or list of indices pass an array; for values of a column pass {column: [values]}."
+        )
+    named: dict[str, Bools] = {}
+    for i, part in enumerate(groups, start=1):
+        if not len(part):
+            raise ValueError(f"groups[{i - 1}] is empty.")
+        named |= _from_array(adata, part, f"subset{i}", prefix=f"subset{i}_")
+    return named
+
+
+def _from_array(adata: AnnData, values: Any, name: str, prefix: str = "") -> dict[str, Bools]:
+    """Groups of one array: rows of a matrix, a mask, indices, or labels."""
+    array = np.asarray(values)
+    if array.ndim == 2:
+        if array.shape[1] != adata.n_obs or not (array.dtype == np.bool_ or np.isin(array, (0, 1)).all()):
+            raise ValueError(f"A matrix as groups must hold one mask per row: needed k x {adata.n_obs} booleans.")
+        return {f"subset{i}": row.astype(np.bool_) for i, row in enumerate(array, start=1)}
+    if is_boolean(array) or array.dtype.kind in "iu":
+        return {name: array_mask(adata, values, f"groups ({name})")}
+    if len(array) != adata.n_obs:
+        raise ValueError(f"groups: labels must name every cell: needed {adata.n_obs}, came {len(array)}.")
+    series = aligned(adata, values, _ARGUMENT) if isinstance(values, pd.Series) else pd.Series(array)
+    labels = _by_label(series, _ARGUMENT, numbers=True)
+    order = sorted(labels) if not prefix else list(labels)
+    return {prefix + label: labels[label] for label in order}

@@ -1,0 +1,197 @@
+"""Where the layers of a run are kept: in memory, or on disk as Zarr arrays that are attached lazily.
+
+Decided before anything is computed: on disk if the user says so (or names a directory), in memory if they say so,
+and otherwise on disk where the layers would take more than `max_memory_ratio` of the memory available.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kompot._memory import available_bytes
+from kompot._typing import Ints
+from kompot.differential.evaluate import LayerTarget, empty_layers
+from kompot.errors import StorageWarning, warn
+from kompot.settings import StorageSettings
+
+_DTYPE = np.dtype(np.float32)
+_ROWS_TOGETHER = 1024
+_GB = 1e9
+# The covariance, the kernel and one product at a time.
+_COVARIANCE_ARRAYS = 3
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """Layers of a run and where they go."""
+
+    names: Sequence[str]
+    """From `kompot.differential.evaluate.layer_names`; empty for none."""
+    shape: tuple[int, int]
+    """n_cells x n_genes of the object."""
+    columns: Ints | None
+    """Columns that are analysed; None for all."""
+    all_cells: bool
+    """Whether every cell is evaluated."""
+    directory: Path | None
+    """Where to write them; None for memory."""
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of all layers."""
+        return layer_bytes(len(self.names), self.shape)
+
+
+def layer_bytes(n_layers: int, shape: tuple[int, int]) -> int:
+    """Size of layers, single precision."""
+    return n_layers * shape[0] * shape[1] * _DTYPE.itemsize
+
+
+def plan_layers(
+    settings: StorageSettings, names: Sequence[str], shape: tuple[int, int], columns: Ints | None, *, all_cells: bool
+) -> LayerPlan:
+    """Decide where layers go.
+
+    Parameters
+    ----------
+    settings
+        The user's.
+    names
+        Layers wanted.
+    shape
+        n_cells x n_genes.
+    columns
+        Columns that are analysed; None for all.
+    all_cells
+        Whether every cell is evaluated.
+
+    Returns
+    -------
+    LayerPlan
+        Checked: there is room.
+
+    Raises
+    ------
+    MemoryError
+        If neither memory nor disk has room; nothing has been computed then.
+    ImportError
+        If disk is needed and Dask or Zarr are not installed.
+    """
+    needed = layer_bytes(len(names), shape)
+    directory = _directory(settings, needed) if names else None
+    return LayerPlan(names, shape, columns, all_cells, directory)
+
+
+def _directory(settings: StorageSettings, needed: int) -> Path | None:
+    if settings.store_arrays_on_disk is False and settings.disk_storage_dir:
+        warn("disk_storage_dir has no effect with store_arrays_on_disk=False.", StorageWarning)
+    available = available_bytes()
+    allowed = int(settings.max_memory_ratio * available)
+    asked = settings.store_arrays_on_disk or (settings.store_arrays_on_disk is None and settings.disk_storage_dir)
+    if not asked and needed <= allowed:
+        return None
+    place = Path(settings.disk_storage_dir or tempfile.gettempdir())
+    if settings.store_arrays_on_disk is False:
+        raise MemoryError(
+            f"The layers need {needed / _GB:.1f} GB; {available / _GB:.1f} GB of memory are available, of which "
+            f"max_memory_ratio={settings.max_memory_ratio} may be used. Let them go to disk "
+            f"(store_arrays_on_disk=None or True), leave them out (store_layers=False), or name fewer genes."
+        )
+    free = free_bytes(place)
+    if needed > free:
+        raise MemoryError(
+            f"The layers need {needed / _GB:.1f} GB: neither memory ({available / _GB:.1f} GB available, "
+            f"max_memory_ratio={settings.max_memory_ratio}) nor disk ({free / _GB:.1f} GB free where "
+            f"disk_storage_dir or the default for temporary files is) has room. Name another disk_storage_dir, leave "
+            f"the layers out (store_layers=False), or name fewer genes."
+            if not asked
+            else f"The layers need {needed / _GB:.1f} GB of disk, {free / _GB:.1f} GB are free. Name another "
+            f"disk_storage_dir, leave the layers out (store_layers=False), or name fewer genes."
+        )
+    missing = [name for name in ("dask", "zarr") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"Layers on disk ({'asked for' if asked else f'needed, they take {needed / _GB:.1f} GB'}) need "
+            f"{' and '.join(missing)}: pip install 'kompot[lazy]'. Or leave them out: store_layers=False."
+        )
+    return place
+
+
+def require_memory_for_covariance(n_cells: int) -> None:
+    """Raise if the posterior covariance between all cells does not fit in memory."""
+    needed, available = _COVARIANCE_ARRAYS * 8 * n_cells**2, available_bytes()
+    if needed > available:
+        raise MemoryError(
+            f"The posterior covariance of {n_cells} cells needs {needed / _GB:.1f} GB, {available / _GB:.1f} GB are "
+            f"available. Set store_posterior_covariance=False, or select fewer cells."
+        )
+
+
+def free_bytes(place: Path) -> int:
+    """Free space where a directory is or will be made."""
+    existing = place.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    return shutil.disk_usage(existing).free
+
+
+@contextmanager
+def layer_arrays(plan: LayerPlan) -> Iterator[LayerTarget]:
+    """Arrays to write the layers to; those on disk are removed again if the block fails.
+
+    Parameters
+    ----------
+    plan
+        From `plan_layers`.
+
+    Yields
+    ------
+    LayerTarget
+        Empty arrays; see `attachable` for what to put into the object.
+    """
+    partial = plan.columns is not None or not plan.all_cells
+    if not plan.names:
+        yield LayerTarget({})
+        return
+    if plan.directory is None:
+        names = plan.names
+        arrays = empty_layers(*plan.shape, zscores="zscore" in names, stds="std_1" in names, partial=partial)
+        yield LayerTarget(arrays, plan.columns)
+        return
+    plan.directory.mkdir(parents=True, exist_ok=True)
+    store = Path(tempfile.mkdtemp(prefix="kompot_layers_", dir=plan.directory))
+    done = False
+    try:
+        yield LayerTarget(_zarr_arrays(plan, store), plan.columns)
+        done = True
+    finally:
+        if not done:
+            shutil.rmtree(store, ignore_errors=True)
+
+
+def _zarr_arrays(plan: LayerPlan, store: Path) -> dict[str, Any]:
+    import zarr
+
+    group = zarr.open_group(str(store / "layers.zarr"), mode="w")
+    chunks = (min(_ROWS_TOGETHER, plan.shape[0]), plan.shape[1])
+    create = getattr(group, "create_array", None) or group.create_dataset
+    return {name: create(name, shape=plan.shape, chunks=chunks, dtype=_DTYPE, fill_value=np.nan) for name in plan.names}
+
+
+def attachable(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Layers as they go into the object: arrays in memory as they are, arrays on disk as Dask arrays."""
+    if all(isinstance(array, np.ndarray) for array in arrays.values()):
+        return dict(arrays)
+    import dask.array
+
+    from_array: Callable[..., Any] = dask.array.from_array
+    return {name: from_array(array, chunks=array.chunks) for name, array in arrays.items()}
