@@ -32,8 +32,12 @@ STAGES = (
 @pytest.mark.parametrize("rerun", [False, True], ids=["first", "rerun"])
 def test_failure_while_computing(monkeypatch, stage, failure, rerun):
     adata = small_adata()
-    arguments = {"fdr": kompot.FDRSettings(null_genes=5), "output": kompot.OutputSettings(**QUIET)}
-    storage = kompot.StorageSettings(overwrite=True, store_landmarks=True)
+    arguments = {
+        "fdr": kompot.FDRSettings(null_genes=5),
+        "output": kompot.OutputSettings(**QUIET),
+        "filter": kompot.FilterSettings(groups={"half": np.arange(60)}),
+    }
+    storage = kompot.StorageSettings(overwrite=True, store_landmarks=True, store_posterior_covariance=True)
     if rerun:
         kompot.de(adata, "condition", "A", "B", storage=storage, **arguments)
     before = snapshot(adata)

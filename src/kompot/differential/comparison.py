@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from scipy import linalg
 
 from kompot._typing import Bools, Float64
 from kompot.differential.evaluate import CellSummary, LayerTarget, fill_layers, summarise_cells
@@ -16,6 +15,7 @@ from kompot.differential.fitter import Track
 from kompot.gp.centroids import evaluation_points
 from kompot.gp.features import FeatureTable, row_slices
 from kompot.gp.linalg import column_sums_of_squares, solve_lower
+from kompot.gp.local import local_prior
 from kompot.stats.mahalanobis import FoldChangeMetric
 
 
@@ -75,16 +75,6 @@ class Landscape:
             sums += weights[rows][needed].T @ self.cells.selected(rows, needed)
         return sums
 
-    def triangular_factor(self, mask: Bools) -> Float64:
-        """R of the QR decomposition of the features of some cells, r x r, chunk by chunk."""
-        rank = self.cells.features.rank
-        R = np.zeros((rank, rank))
-        for rows in row_slices(len(mask), self.cells.features.rows_per_chunk()):
-            if mask[rows].any():
-                stacked = np.vstack([R, self.cells.selected(rows, mask[rows])])
-                R = np.asarray(linalg.qr(stacked, mode="r", check_finite=False)[0][:rank], dtype=np.float64)
-        return R
-
     def points_of(self, mask: Bools) -> Float64:
         """Features of at most `n_points` points spread as some of the cells are."""
         return self.cells.features(evaluation_points(self.cells.X[mask], self.n_points, seed=self.seed))
@@ -96,7 +86,8 @@ class Landscape:
             if noisy:
                 self._groups[key] = metric, self.points_of(mask)
             else:
-                self._groups[key] = metric.at_group(self.triangular_factor(mask), self.eps), None
+                R, F = local_prior(self.cells, mask, residual=0.5 * self.eps, seed=self.seed)
+                self._groups[key] = metric.at_group(R, F, self.eps), None
         return self._groups[key]
 
 

@@ -29,9 +29,11 @@ The covariance of one gene may hold more than C. With `a = A dz`, where `Aᵀ A 
 
   again a sum of squares, and right where T is singular. Cost O(r² m + r³) per gene.
 
-Both together are the first with `T (I + T)⁻¹` in the place of I. At the cells of a group, whose features have the
-QR decomposition `Phi = Q R`, C is `R C Rᵀ + eps I` and dz is `R dz`: eps keeps directions that the group does not span
-from counting.
+Both together are the first with `T (I + T)⁻¹` in the place of I.
+
+At the cells of a group the covariance is `cov_1 + cov_2 + eps I` with `cov_c = k - Phi Phiᵀ + Phi B_c⁻¹ Phiᵀ`. In few
+cells many directions have little variance, so what the features miss of the prior, k - Phi Phiᵀ, is not negligible
+beside eps as it is in the whole landscape: it is taken from features chosen for the group (`kompot.gp.local`).
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ class FoldChangeMetric:
     """The inverse covariance `C⁻¹` of the fold change's coefficients, factored once for any number of genes."""
 
     transform: Float64
-    """`A = R⁻¹ L_1ᵀ`, r x r, with `Aᵀ A = C⁻¹`."""
+    """`A = R⁻¹ L_1ᵀ`, r x r, with `Aᵀ A = C⁻¹` (in a group q x r, with `Aᵀ A` the weight of coefficients there)."""
 
     def squared_distance(self, dz: Float64, deviations: Sequence[Float64] = ()) -> Float64:
         """Squared distances.
@@ -122,15 +124,31 @@ class FoldChangeMetric:
             squared[genes] = [_noisy_square(T, a_g, U_g) for T, a_g, U_g in zip(grams, a, U, strict=True)]
         return squared
 
-    def at_group(self, R: Float64, eps: float) -> FoldChangeMetric:
-        """The metric of `R dz`, for the triangular factor R of a group's features (r x r): covariance `R C Rᵀ + eps I`.
+    def at_group(self, R: Float64, F: Float64, eps: float) -> FoldChangeMetric:
+        """The metric of the fold change at the cells of a group, on an orthonormal basis of q functions there.
 
-        Its `squared_distance` takes the coefficients as they are.
+        Parameters
+        ----------
+        R
+            The prior covariance at the cells is `Q R Rᵀ Qᵀ`, with the basis Q: q x q.
+        F
+            The features of the cells are `Q F`: q x r.
+        eps
+            Variance added in every direction.
+
+        Returns
+        -------
+        FoldChangeMetric
+            Its `squared_distance` takes the coefficients as they are.
         """
-        # C = A⁻¹ A⁻ᵀ, so R C Rᵀ = B Bᵀ with B = R A⁻¹.
-        B: Float64 = linalg.solve(self.transform.T, R.T, check_finite=False).T
-        L = cholesky(add_to_diagonal(B @ B.T, eps), "The covariance of the fold change in a group", "Raise eps.")
-        return FoldChangeMetric(solve_lower(L, np.asfortranarray(R)))
+        # What the features miss of the prior counts once per condition; rounding can make it negative.
+        values, vectors = linalg.eigh(R @ R.T - F @ F.T, check_finite=False)
+        missed = vectors * np.sqrt(2.0 * np.maximum(values, 0.0))
+        # C = A⁻¹ A⁻ᵀ, so F C Fᵀ = B Bᵀ with B = F A⁻¹.
+        B: Float64 = linalg.solve(self.transform.T, F.T, check_finite=False).T
+        covariance = add_to_diagonal(missed @ missed.T + B @ B.T, eps)
+        L = cholesky(covariance, "The covariance of the fold change in a group", "Raise eps.")
+        return FoldChangeMetric(solve_lower(L, np.asfortranarray(F)))
 
 
 def _gene_blocks(n_genes: int, bytes_per_gene: int) -> Iterator[slice]:
