@@ -69,7 +69,9 @@ def test_groups_take_residuals_from_their_own_fit():
         squares[mine] = refits_without_each(mine, 0.5) ** 2
     expected = dense_variance(squares, NEW, 0.5, 1e-8)
     np.testing.assert_allclose(found.variance(CELLS.features(NEW)), expected, rtol=1e-5, atol=1e-8)
-    (alone,) = fit_empirical_variances([pooled], [[pooled]], CELLS, row_source(Y), np.zeros(40, dtype=np.int64), eps=1e-8)
+    (alone,) = fit_empirical_variances(
+        [pooled], [[pooled]], CELLS, row_source(Y), np.zeros(40, dtype=np.int64), eps=1e-8
+    )
     assert np.abs(alone.coef - found.coef).max() > 0.01
 
 
@@ -91,7 +93,9 @@ def test_chunks_and_progress(make):
     parts = [posterior_of(np.flatnonzero(groups == group)) for group in range(2)]
     (whole,) = fit_empirical_variances([pooled], [parts], CELLS, row_source(Y), groups, eps=1e-8)
     source = row_source(make(Y))
-    (chunked,) = fit_empirical_variances([pooled], [parts], CELLS, source, groups, eps=1e-8, batch_size=7, track=seen.append)
+    (chunked,) = fit_empirical_variances(
+        [pooled], [parts], CELLS, source, groups, eps=1e-8, batch_size=7, track=seen.append
+    )
     np.testing.assert_allclose(chunked.coef, whole.coef, atol=1e-9)
     assert seen == [7, 7, 7, 7, 7, 5]
 
@@ -111,3 +115,13 @@ def test_leverage_is_capped(monkeypatch):
     found = squared_loo_residuals(posterior, np.array([[3.0]]), np.array([[2.0]])).item()
     assert posterior.leverage(np.array([[3.0]])).item() == pytest.approx(0.9)
     assert found == pytest.approx((2 * residual) ** 2)
+
+
+def test_two_conditions_in_one_pass():
+    codes = np.where(np.arange(40) % 2, 1, 0)
+    pooled = [posterior_of(np.flatnonzero(codes == code)) for code in (0, 1)]
+    found = fit_empirical_variances(pooled, [[p] for p in pooled], CELLS, row_source(Y), codes, eps=1e-8)
+    for code, one in enumerate(found):
+        alone = np.where(codes == code, 0, -1)
+        (expected,) = fit_empirical_variances([pooled[code]], [[pooled[code]]], CELLS, row_source(Y), alone, eps=1e-8)
+        np.testing.assert_allclose(one.coef, expected.coef, rtol=1e-10)
