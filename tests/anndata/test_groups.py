@@ -1,0 +1,201 @@
+"""Every accepted form of groups and of cell filters."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import kompot
+from adata_helpers import small_adata
+from kompot.anndata.cell_filter import filtered_cells
+from kompot.anndata.groups import parse_groups
+
+N = 120
+
+
+@pytest.fixture
+def adata():
+    adata = small_adata(N)
+    kinds = np.array(["NK", "T cell", "B/x"])[np.arange(N) % 3]
+    adata.obs["kind"] = pd.Categorical(kinds, categories=["T cell", "unused", "NK", "B/x"])
+    adata.obs["text"] = kinds
+    adata.obs["text"] = adata.obs["text"].astype(object).where(np.arange(N) != 5)
+    adata.obs["good"] = np.arange(N) % 4 == 0
+    adata.obs["maybe"] = pd.array([None, True, False, True] * 30, dtype="boolean")
+    adata.obs["number"] = np.arange(N, dtype=float)
+    adata.obs["batch"] = np.arange(N) % 2
+    adata.obs["words"] = np.array(["True", "False"])[np.arange(N) % 2]
+    return adata
+
+
+IS_T, IS_NK, IS_B = (np.arange(N) % 3 == k for k in (1, 0, 2))
+GOOD = np.arange(N) % 4 == 0
+
+
+def same(found, expected):
+    assert list(found) == list(expected)
+    for name, mask in expected.items():
+        np.testing.assert_array_equal(found[name], mask, err_msg=name)
+        assert found[name].dtype == np.bool_
+
+
+FORMS = {
+    "categories in their order, without unused ones": ("kind", {"T cell": IS_T, "NK": IS_NK, "B/x": IS_B}),
+    "text in order of appearance, missing values in no group": (
+        "text",
+        {"NK": IS_NK, "T cell": IS_T, "B/x": IS_B & (np.arange(N) != 5)},
+    ),
+    "boolean column": ("good", {"True": GOOD}),
+    "nullable boolean column": ("maybe", {"True": np.arange(N) % 2 == 1}),
+    "value of a column": ({"kind": "NK"}, {"kind=NK": IS_NK}),
+    "values of a column": ({"kind": ["NK", "T cell"]}, {"kind=NK+T cell": IS_NK | IS_T}),
+    "flag of a column": ({"good": True}, {"good=True": GOOD}),
+    "two columns": ({"kind": ["NK", "B/x"], "good": True}, {"kind=NK+B/x_AND_good=True": (IS_NK | IS_B) & GOOD}),
+    "named filters": (
+        {"first": {"kind": "NK", "good": True}, "second": {"batch": [0]}},
+        {"first": IS_NK & GOOD, "second": np.arange(N) % 2 == 0},
+    ),
+    "label of any column": ({"mine": "NK"}, {"mine": IS_NK}),
+    "named mask": ({"a": GOOD}, {"a": GOOD}),
+    "named list of booleans": ({"a": GOOD.tolist()}, {"a": GOOD}),
+    "named indices": ({"a": [0, 4]}, {"a": np.isin(np.arange(N), [0, 4])}),
+    "indices under the name of a column": ({"kind": [0, 4]}, {"kind": np.isin(np.arange(N), [0, 4])}),
+    "mask under the name of a column": ({"kind": GOOD}, {"kind": GOOD}),
+    "overlapping": ({"a": GOOD, "b": np.arange(60)}, {"a": GOOD, "b": np.arange(N) < 60}),
+    "nothing in a dictionary": ({}, {}),
+    "nothing in a list": ([], {}),
+    "list of filters": (
+        [{"kind": "NK"}, {"good": True, "kind": "T cell"}, {}],
+        {"kind=NK": IS_NK, "good=True_AND_kind=T cell": GOOD & IS_T, "filter3": np.ones(N, dtype=bool)},
+    ),
+    "equal filters": ([{"kind": "NK"}, {"kind": "NK"}], {"kind=NK": IS_NK}),
+    "list of masks": ([GOOD, IS_T], {"subset1": GOOD, "subset2": IS_T}),
+    "mask and indices": ([GOOD, np.array([1, 2])], {"subset1": GOOD, "subset2": np.isin(np.arange(N), [1, 2])}),
+    "label arrays": (
+        [GOOD, np.array(["x", "y"])[np.arange(N) % 2], IS_T],
+        {
+            "subset1": GOOD,
+            "subset2_x": np.arange(N) % 2 == 0,
+            "subset2_y": np.arange(N) % 2 == 1,
+            "subset3": IS_T,
+        },
+    ),
+    "mask": (GOOD, {"True": GOOD}),
+    "indices": (np.array([3, 7]), {"True": np.isin(np.arange(N), [3, 7])}),
+    "labels": (np.array(["b", "a"])[np.arange(N) % 2], {"a": np.arange(N) % 2 == 1, "b": np.arange(N) % 2 == 0}),
+    "matrix": (np.stack([GOOD, IS_T]), {"subset1": GOOD, "subset2": IS_T}),
+    "matrix of zeros and ones": (np.stack([GOOD, IS_T]).astype(int), {"subset1": GOOD, "subset2": IS_T}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_of_groups(adata, form):
+    groups, expected = FORMS[form]
+    same(parse_groups(adata, groups), expected)
+
+
+@pytest.mark.parametrize("number", [False, True])
+def test_a_series_is_aligned_by_its_index(adata, number):
+    values = np.arange(N) % 2 if number else np.array(["x", "y"])[np.arange(N) % 2]
+    series = pd.Series(values, index=adata.obs_names)
+    names = ("0", "1") if number else ("x", "y")
+    expected = {names[0]: np.arange(N) % 2 == 0, names[1]: np.arange(N) % 2 == 1}
+    shuffled = series.sample(frac=1, random_state=0)
+    found = parse_groups(adata, shuffled)
+    same({name: found[name] for name in names}, expected)
+    same(parse_groups(adata, pd.Series(values)), expected)
+    mask = pd.Series(GOOD, index=adata.obs_names).sample(frac=1, random_state=1)
+    same(parse_groups(adata, {"a": mask}), {"a": GOOD})
+    np.testing.assert_array_equal(filtered_cells(adata, mask), GOOD)
+
+
+BAD_GROUPS = {
+    "no such column": ("knd", r"groups='knd' is not a column of adata.obs. Did you mean 'kind'\?"),
+    "numeric column": ("number", r"numeric \(float64\).*pandas.cut"),
+    "unknown value": ({"kind": "NKT"}, r"'NKT' does not occur in adata.obs\['kind'\]"),
+    "unknown value in a filter": ({"a": {"kind": ["NK", "no"]}}, "'no' does not occur"),
+    "unknown column in a filter": ({"a": {"knd": "NK"}}, "'knd' is not a column"),
+    "nested too deep": ({"a": {"kind": {"b": 1}}}, "must be a label or a list"),
+    "label of no column": ({"mine": "nowhere"}, "occurs in no column"),
+    "number": ({"a": 3}, r"groups\['a'\] must be a mask, indices"),
+    "empty list in a dictionary": ({"a": []}, r"groups\['a'\] must be"),
+    "short mask": ({"a": GOOD[:5]}, "needed 120, came 5"),
+    "index out of range": ({"a": [0, 500]}, "0 to 500, but the object has 120 cells"),
+    "negative index": (np.array([-1, 3]), "-1 to 3"),
+    "floats": ({"a": [0.5, 1.5]}, "booleans .* or indices"),
+    "mixed list": ([GOOD, {"kind": "NK"}], "dictionaries only, or masks"),
+    "list of text": (["NK", "T cell"], "dictionaries only, or masks"),
+    "list of booleans": (GOOD.tolist(), "dictionaries only, or masks"),
+    "short labels": (np.array(["a", "b"]), "needed 120, came 2"),
+    "matrix of the wrong width": (np.ones((2, 5), dtype=bool), "k x 120"),
+    "matrix of numbers": (np.full((2, N), 7.0), "k x 120"),
+    "series of other cells": (pd.Series(["a"] * N, index=[f"x{i}" for i in range(N)]), "index does not name the cells"),
+    "short series": (pd.Series([True, False]), "index does not name the cells"),
+    "number alone": (3, "groups must be the name of a column"),
+    "categorical": (pd.Categorical(["a"] * N), "groups must be the name of a column"),
+}
+
+
+@pytest.mark.parametrize("form", BAD_GROUPS)
+def test_forms_of_groups_that_are_refused(adata, form):
+    groups, message = BAD_GROUPS[form]
+    with pytest.raises((TypeError, ValueError), match=message):
+        parse_groups(adata, groups)
+
+
+FILTERS = {
+    "all": (None, np.ones(N, dtype=bool)),
+    "boolean column": ("good", GOOD),
+    "nullable boolean column": ("maybe", np.arange(N) % 2 == 1),
+    "value": ({"kind": "NK"}, IS_NK),
+    "values": ({"kind": ["NK", "T cell"]}, IS_NK | IS_T),
+    "tuple": ({"kind": ("NK", "T cell")}, IS_NK | IS_T),
+    "set": ({"kind": {"NK"}}, IS_NK),
+    "array": ({"batch": np.array([1])}, np.arange(N) % 2 == 1),
+    "category that is not used": ({"kind": ["NK", "unused"]}, IS_NK),
+    "several columns": ({"kind": "NK", "batch": 0}, IS_NK & (np.arange(N) % 2 == 0)),
+    "mask": (GOOD, GOOD),
+    "list of booleans": (GOOD.tolist(), GOOD),
+    "indices": (np.array([0, 1]), np.arange(N) < 2),
+    "list of indices": ([0, 1], np.arange(N) < 2),
+    "any of several filters": ([{"kind": "NK"}, {"kind": "T cell", "good": True}], IS_NK | (IS_T & GOOD)),
+    "any of several columns": (["good", "maybe"], GOOD | (np.arange(N) % 2 == 1)),
+    "columns and filters": (["good", {"kind": "NK"}], GOOD | IS_NK),
+    "a report of few cells": ({"__underrepresentation_data": {"NK": ["A"]}, "kind": ["T cell", "NK", "B/x"]}, ~IS_NK),
+}
+
+
+@pytest.mark.parametrize("form", FILTERS)
+def test_forms_of_filters(adata, form):
+    cell_filter, expected = FILTERS[form]
+    np.testing.assert_array_equal(filtered_cells(adata, cell_filter), expected)
+
+
+BAD_FILTERS = {
+    "text column": ("words", r"must be boolean.*\{'words': \[...\]\}"),
+    "category column": ("kind", "must be boolean"),
+    "no such column": ("god", "Did you mean 'good'"),
+    "unknown value": ({"kind": "NKT"}, "'NKT' does not occur"),
+    "empty dictionary": ({}, "empty dictionary"),
+    "empty list": ([], "cell_filter is empty"),
+    "nobody": ({"kind": "NK", "batch": [2]}, "does not occur"),
+    "nobody left": (np.zeros(N, dtype=bool), "leaves no cell of 120"),
+    "number": (3, "cell_filter must be the name"),
+    "mixed list": (["good", 3], "A list as cell_filter"),
+    "short mask": (GOOD[:9], "needed 120, came 9"),
+    "two dimensions": (np.ones((2, N), dtype=bool), "one-dimensional"),
+    "a report without cells": ({"__underrepresentation_data": {"NK": ["A"]}}, "does not say which cells"),
+}
+
+
+@pytest.mark.parametrize("form", BAD_FILTERS)
+def test_forms_of_filters_that_are_refused(adata, form):
+    cell_filter, message = BAD_FILTERS[form]
+    with pytest.raises((TypeError, ValueError), match=message):
+        filtered_cells(adata, cell_filter)
+
+
+def test_mistakes_are_found_before_any_work(adata, monkeypatch):
+    monkeypatch.setattr("kompot.anndata.run_de.compute", lambda *_args, **_kwargs: pytest.fail("computed"))
+    for options in ({"groups": "knd"}, {"cell_filter": {"kind": "NKT"}}, {"check_representation": True}):
+        with pytest.raises(ValueError, match=r"knd|NKT|needs groups"):
+            kompot.de(adata, "condition", "A", "B", filter=kompot.FilterSettings(**options))
