@@ -25,7 +25,7 @@ STAGES = {
     "choice of landmarks": "prepare_features",
     "moments and posteriors of the genes": "fit_cells",
     "null genes (shuffle, moments, posteriors)": "fit_null",
-    "distances": "distances",
+    "distances": "differential/fit.py:distances",
     "variances at the cells": "summarise_cells",
     "false discovery rates": "false_discovery_rates",
     "layers": "fill_layers",

@@ -116,3 +116,15 @@ def test_invalid_values_are_found(Y, make, bad):
 @pytest.mark.parametrize("dtype", ["int32", "bool", "uint8"])
 def test_whole_numbers_are_never_invalid(dtype):
     assert not has_invalid(np.ones((2, 2), dtype=dtype))
+
+
+@pytest.mark.parametrize("make", [sparse.csr_array, sparse.csr_matrix])
+@pytest.mark.parametrize("rows", [slice(0, 3), slice(2, 2), slice(3, 9), slice(0, 6)])
+def test_rows_of_a_compressed_matrix_share_its_values(make, rows):
+    dense = np.array([[0, 1, 2], [0, 0, 0], [3, 0, 0], [0, 4, 0], [5, 6, 7], [0, 0, 0]], dtype=np.float64)
+    matrix = make(dense)
+    chunk = row_source(matrix).rows(rows)
+    assert isinstance(chunk, make)
+    np.testing.assert_array_equal(chunk.toarray(), dense[rows])
+    if chunk.nnz:
+        assert np.shares_memory(chunk.data, matrix.data)

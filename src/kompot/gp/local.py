@@ -51,7 +51,8 @@ def local_prior(cells: FeatureTable, mask: Bools, *, residual: float, seed: int 
         if mask[rows].any():
             phi = cells.selected(rows, mask[rows])
             block = np.hstack([own(cells.X[rows][mask[rows]]), phi])
-            corner = linalg.qr(np.vstack([corner, block]), mode="r", check_finite=False)[0][: block.shape[1]]
+            factor = linalg.qr(np.vstack([corner, block]), mode="r", check_finite=False)[0]
+            corner = np.asarray(factor[: block.shape[1]], dtype=np.float64)
     stacked[: min(q, len(corner))] = corner[:q]
     return stacked[:, :q], stacked[:, q:]
 

@@ -55,7 +55,7 @@ class ArrayRows:
 
     def rows(self, rows: slice) -> Matrix:
         """The rows as a dense array or a CSR matrix."""
-        chunk = in_memory(self.matrix[rows])
+        chunk = consecutive_rows(self.matrix, rows)
         return chunk if self.columns is None else chunk[:, self.columns]
 
 
@@ -92,6 +92,17 @@ def _common_type(parts: tuple[RowSource, ...]) -> np.dtype[Any]:
     for part in parts[1:]:
         common = np.promote_types(common, part.dtype)
     return common
+
+
+def consecutive_rows(matrix: Matrix, rows: slice) -> Matrix:
+    """Rows of a matrix, in memory; those of a compressed-row matrix share its values."""
+    if not is_sparse(matrix) or matrix.format != "csr":
+        return in_memory(matrix[rows])
+    start, stop, _ = rows.indices(matrix.shape[0])
+    bounds = matrix.indptr[start : stop + 1]
+    first, last = (bounds[0], bounds[-1]) if len(bounds) else (0, 0)
+    parts = (matrix.data[first:last], matrix.indices[first:last], bounds - first)
+    return type(matrix)(parts, shape=(max(stop - start, 0), matrix.shape[1]), copy=False)
 
 
 def in_memory(chunk: Matrix) -> Matrix:
