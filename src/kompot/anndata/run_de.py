@@ -74,9 +74,12 @@ def de(
     genes
         Genes to analyse; None for all.
     sample_col
-        Column with biological replicates. Not supported yet.
+        Column with biological replicates (donors). Each is fitted on its own, and the variance between them counts in
+        standard deviations, z-scores and distances; the names of what it changes end in `_sample_var`. Needs two
+        replicates of two cells in each condition. No null genes are made then unless asked for.
     gp, fdr, filter, storage, output, model
-        Settings objects; None for all defaults.
+        Settings objects; None for all defaults. `filter` selects the cells used and the groups that results are
+        reported for as well, `model` brings fitted models, `storage` says what is kept and where.
     dry_run
         Estimate resources instead of running. Not supported yet.
     **function_kwargs
@@ -86,7 +89,7 @@ def de(
     -------
     None, dict, AnnData or tuple
         None by default: results are in `adata`. A dictionary (`model`, `table`, `landmarks`, `field_names`,
-        `fdr_summary`, `null`) with `return_full_results` or `return_null_data`, and with `inplace=False`; a new
+        `underrepresentation`, `groups`, `fdr_summary`, `null`) with `return_full_results` or `return_null_data`, and with `inplace=False`; a new
         AnnData object with `copy`; the tuple of both with `copy` and `return_full_results`.
 
     Raises
@@ -94,15 +97,21 @@ def de(
     ValueError, TypeError
         For input that cannot be analysed, before any computation. `adata` is only changed after everything has been
         computed.
+    MemoryError
+        Where neither memory nor disk has room for the layers, before any computation.
     NotImplementedError
-        For parts of the interface that this version does not compute.
+        For `dry_run`, which this version does not have.
 
     Notes
     -----
     Writes, with K the result key ("kompot_de"), A and B the conditions: `var[K_A_to_B_mahalanobis]` (no unit),
     `var[K_A_to_B_mean_lfc]`, `var[K_A_to_B_mahalanobis_local_fdr]` and `var[K_A_to_B_is_de]`; `layers[K_A_smoothed]`,
     `layers[K_B_smoothed]` and `layers[K_A_to_B_fold_change]` (units of expression, float32); `obs[K_A_std]` and
-    `obs[K_B_std]` (units of expression); the record of the run in `uns["kompot_de"]`.
+    `obs[K_B_std]` (units of expression); the record of the run in `uns["kompot_de"]`. With replicates or empirical
+    variance the standard deviations differ between genes and are layers. With groups, `varm[K_A_to_B_mean_lfc_groups]`,
+    `varm[K_A_to_B_mahalanobis_groups]`, `..._local_fdr_groups` and `..._is_de_groups`: genes x groups. Where an earlier
+    `kompot.da` compared the same conditions, `var[K_A_to_B_weighted_mean_lfc]`: cells weighted by
+    `exp(|log fold change of their density|)`.
 
     Examples
     --------

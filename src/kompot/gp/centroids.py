@@ -32,8 +32,9 @@ def evaluation_points(X: Float64, n_points: int | None, *, seed: int = 0) -> Flo
     Examples
     --------
     >>> import numpy as np
-    >>> evaluation_points(np.array([[1.0], [1.0], [5.0], [5.0]]), 2).ravel().tolist()
-    [1.0, 5.0]
+    >>> X = np.random.default_rng(0).normal(size=(500, 2))
+    >>> evaluation_points(X, 20).shape, evaluation_points(X, None).shape
+    ((20, 2), (500, 2))
     """
     if not n_points or len(X) <= n_points:
         return X
