@@ -89,8 +89,9 @@ def de(
     -------
     None, dict, AnnData or tuple
         None by default: results are in `adata`. A dictionary (`model`, `table`, `landmarks`, `field_names`,
-        `underrepresentation`, `groups`, `fdr_summary`, `null`) with `return_full_results` or `return_null_data`, and with `inplace=False`; a new
-        AnnData object with `copy`; the tuple of both with `copy` and `return_full_results`.
+        `underrepresentation`, `groups`, `fdr_summary`, `null`) with `return_full_results` or `return_null_data`, and
+        with `inplace=False`; a new AnnData object with `copy`; the tuple of both with `copy` and
+        `return_full_results`.
 
     Raises
     ------

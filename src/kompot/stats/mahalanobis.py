@@ -118,10 +118,10 @@ class FoldChangeMetric:
         # Q = P A⁻¹, from Aᵀ Qᵀ = Pᵀ; A is a product of triangular factors and well conditioned where C is.
         Q: Float64 = linalg.solve(self.transform.T, phi.T, check_finite=False).T
         squared = np.empty(dz.shape[1])
-        for genes in _gene_blocks(dz.shape[1], 8 * len(dz) * (len(dz) + len(deviations))):
+        for genes in _gene_blocks(dz.shape[1], 8 * len(dz) * (len(deviations) + 1)):
             a, U = self._in_units(dz, deviations, genes)
-            grams = _weighted_grams(Q, 1.0 / noise[:, genes])
-            squared[genes] = [_noisy_square(T, a_g, U_g) for T, a_g, U_g in zip(grams, a, U, strict=True)]
+            roots = 1.0 / np.sqrt(noise[:, genes].T)
+            squared[genes] = [_noisy_square(Q * gene[0][:, None], *gene[1:]) for gene in zip(roots, a, U, strict=True)]
         return squared
 
     def at_group(self, R: Float64, F: Float64, eps: float) -> FoldChangeMetric:
@@ -148,7 +148,9 @@ class FoldChangeMetric:
         B: Float64 = linalg.solve(self.transform.T, F.T, check_finite=False).T
         covariance = add_to_diagonal(missed @ missed.T + B @ B.T, eps)
         L = cholesky(covariance, "The covariance of the fold change in a group", "Raise eps.")
-        return FoldChangeMetric(solve_lower(L, np.asfortranarray(F)))
+        # Only products of the transform with itself are needed: of its q rows the triangular factor is enough.
+        transform = linalg.qr(solve_lower(L, np.asfortranarray(F)), mode="r", check_finite=False)[0]
+        return FoldChangeMetric(np.asarray(transform[: F.shape[1]], dtype=np.float64))
 
 
 def _gene_blocks(n_genes: int, bytes_per_gene: int) -> Iterator[slice]:
@@ -169,31 +171,19 @@ def _ridge(U: Float64, a: Float64) -> Float64:
     return np.asarray(np.linalg.solve(M, Ut @ a[:, :, None])[:, :, 0], dtype=np.float64)
 
 
-def _weighted_grams(Q: Float64, weights: Float64) -> Float64:
-    """`Qᵀ diag(w) Q` for each column w of `weights` (m x n_genes): n_genes x r x r."""
-    rank = Q.shape[1]
-    first, second = np.tril_indices(rank)
-    packed = np.zeros((len(first), weights.shape[1]))
-    for rows in _gene_blocks(len(Q), 8 * len(first)):
-        packed += (Q[rows][:, first] * Q[rows][:, second]).T @ weights[rows]
-    grams = np.empty((weights.shape[1], rank, rank))
-    grams[:, first, second] = packed.T
-    grams[:, second, first] = packed.T
-    return grams
-
-
-def _noisy_square(T: Float64, a: Float64, U: Float64) -> float:
-    """`aᵀ (E⁻¹ + U Uᵀ)⁻¹ a` with `E = T (I + T)⁻¹`: r x r, r and r x S to a number."""
-    L = cholesky(add_to_diagonal(T, 1.0), "The covariance with empirical variance", "Check the expression's scale.")
+def _noisy_square(Q: Float64, a: Float64, U: Float64) -> float:
+    """`aᵀ (E⁻¹ + U Uᵀ)⁻¹ a` with `E = T (I + T)⁻¹` and `T = Qᵀ Q`: m x r, r and r x S to a number."""
+    precision: Float64 = linalg.blas.dsyrk(1.0, Q, trans=1, lower=1)  # the lower triangle is all that is factored
+    L = cholesky(add_to_diagonal(precision, 1.0), "The covariance with empirical variance", "Check the expression.")
     Y = solve_lower_transposed(L, solve_lower(L, np.column_stack([a, U])))
+    u: Float64 = np.zeros(0)
+    y = Y[:, 0]
     if U.shape[1]:
-        EU = T @ Y[:, 1:]
+        EU = Q.T @ (Q @ Y[:, 1:])
         u = np.linalg.solve(np.eye(U.shape[1]) + U.T @ EU, EU.T @ a)
-        y = Y[:, 0] - Y[:, 1:] @ u
-    else:
-        u, y = np.zeros(0), Y[:, 0]
-    Ty = T @ y
-    return float(y @ Ty + Ty @ Ty + u @ u)
+        y = y - Y[:, 1:] @ u
+    Qy = Q @ y
+    return float(Qy @ Qy + np.sum((Q.T @ Qy) ** 2) + u @ u)
 
 
 def fold_change_metric(first: Posterior, second: Posterior) -> FoldChangeMetric:
