@@ -159,13 +159,13 @@ def test_stored_landmarks_are_used_again(analysis):
     np.testing.assert_array_equal(landmarks, first)
 
 
-def test_results_on_stored_landmarks_are_the_same_to_the_tolerance():
+def test_results_on_stored_landmarks_are_the_same():
     adata, fresh = small_adata(), small_adata()
     run(adata, storage=KEEP)
     run(adata, storage=kompot.StorageSettings(overwrite=True))
     run(fresh)
     name = "kompot_de_A_to_B_mahalanobis"
-    np.testing.assert_allclose(adata.var[name], fresh.var[name], rtol=2e-3)
+    np.testing.assert_allclose(adata.var[name], fresh.var[name], rtol=1e-6)
 
 
 @pytest.mark.parametrize("case", ["other embedding", "shorter length scale", "unknown origin"])

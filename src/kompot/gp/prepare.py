@@ -68,18 +68,11 @@ def prepare_features(
         The cells with their features, and how well those represent the kernel on the cells used.
     """
     landmarks = parameters.landmark_matrix(X.shape[1])
-    for given in (landmarks, parameters.stored_landmarks):
-        if given is not None:
-            cells = FeatureTable(features_at(given, kernel, parameters.jitter), X)
-            approximation = assess(
-                cells,
-                used=used,
-                sigma=parameters.noise,
-                tolerance=parameters.tolerance,
-                negligible=parameters.negligible,
-            )
-            if given is landmarks or approximation.converged:
-                return cells, approximation
+    if landmarks is not None:
+        cells = FeatureTable(features_at(landmarks, kernel, parameters.jitter), X)
+        return cells, assess(
+            cells, used=used, sigma=parameters.noise, tolerance=parameters.tolerance, negligible=parameters.negligible
+        )
     return select_features(
         X,
         kernel,
@@ -90,4 +83,5 @@ def prepare_features(
         negligible=parameters.negligible,
         jitter=parameters.jitter,
         seed=parameters.seed,
+        stored=parameters.stored_landmarks,
     )

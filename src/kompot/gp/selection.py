@@ -104,6 +104,7 @@ def select_features(
     negligible: float = 0.0,
     jitter: float = 0.0,
     seed: int = 0,
+    stored: Float64 | None = None,
 ) -> tuple[FeatureTable, Approximation]:
     """Choose landmarks among the cells until the features represent the kernel to a certified tolerance.
 
@@ -127,6 +128,8 @@ def select_features(
         Added to the diagonal of `k(U, U)`.
     seed
         Of the random choice.
+    stored
+        Landmarks of an earlier analysis, m x n_dims, taken where they meet the tolerance for these cells and kernel.
 
     Returns
     -------
@@ -149,19 +152,20 @@ def select_features(
     aim = Target(tolerance, negligible * n_cells / sigma**2)
     # Cells on which the features were not chosen are represented a little worse, hence the margin.
     target = aim if size == n_cells else aim * 0.8
+    if stored is not None:
+        again = _chosen_at(stored, X[order[places]], kernel, jitter)
+        cells, approximation = _verified(again, X, order, places, target, sigma, aim)
+        if approximation.converged:
+            return cells, approximation
     while True:
         pool = PivotedCholesky(kernel, X[order[places]], np.searchsorted(places, pivots))
-        weight = n_cells / len(places) / sigma**2
-        _grow(pool, rng, limit, target * _LANDMARK_SHARE, weight)
-        chosen = _truncate(_chosen_of(pool, jitter), target, weight)
-        cells = FeatureTable(chosen.features, X)
-        cells.fill(order[places], chosen.phi)
-        residual, gram = _measure(cells, order)
-        approximation = _assess(residual, gram, sigma, aim, capped=pool.rank >= limit)
+        _grow(pool, rng, limit, target * _LANDMARK_SHARE, weight=n_cells / len(places) / sigma**2)
+        chosen = _chosen_of(pool, jitter)
+        cells, approximation = _verified(chosen, X, order, places, target, sigma, aim, capped=pool.rank >= limit)
         if len(places) == n_cells or approximation.converged or pool.rank >= limit:
             break
         pivots = places[pool.pivots]
-        worst = np.argsort(-residual, kind="stable")[: size // 10 + 1]
+        worst = np.argsort(-_measure(cells, order)[0], kind="stable")[: size // 10 + 1]
         if pool.exhausted and np.isin(worst, places).all():
             break  # what is missing is rounding
         places = np.union1d(places, worst)
@@ -223,15 +227,39 @@ def _grow(pool: PivotedCholesky, rng: np.random.Generator, limit: int, target: T
             return
 
 
+def _verified(
+    chosen: _Chosen,
+    X: Float64,
+    order: Ints,
+    places: Ints,
+    target: Target,
+    sigma: float,
+    aim: Target,
+    *,
+    capped: bool = False,
+) -> tuple[FeatureTable, Approximation]:
+    """Truncate features chosen on a pool (`order[places]`), and look how well they represent all cells that matter."""
+    chosen = _truncate(chosen, target, len(order) / len(places) / sigma**2)
+    cells = FeatureTable(chosen.features, X)
+    cells.fill(order[places], chosen.phi)
+    residual, gram = _measure(cells, order)
+    return cells, _assess(residual, gram, sigma, aim, capped=capped)
+
+
 def _chosen_of(pool: PivotedCholesky, jitter: float) -> _Chosen:
     """Features along the landmarks of the pool."""
     landmarks = pool.X[pool.pivots]
-    if not jitter:
-        features = Features(pool.kernel, landmarks, np.tril(pool.features[pool.pivots]))
-        return _Chosen(features, pool.features, pool.residual)
-    features = features_at(landmarks, pool.kernel, jitter)
-    phi = features(pool.X)
-    return _Chosen(features, phi, features.residual(pool.X, phi))
+    if jitter:
+        return _chosen_at(landmarks, pool.X, pool.kernel, jitter)
+    features = Features(pool.kernel, landmarks, np.tril(pool.features[pool.pivots]))
+    return _Chosen(features, pool.features, pool.residual)
+
+
+def _chosen_at(landmarks: Float64, X: Float64, kernel: Kernel, jitter: float) -> _Chosen:
+    """Features along given landmarks."""
+    features = features_at(landmarks, kernel, jitter)
+    phi = features(X)
+    return _Chosen(features, phi, features.residual(X, phi))
 
 
 def _truncate(chosen: _Chosen, target: Target, weight: float) -> _Chosen:

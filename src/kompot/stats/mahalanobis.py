@@ -177,10 +177,10 @@ def _noisy_square(Q: Float64, a: Float64, U: Float64) -> float:
     L = cholesky(add_to_diagonal(precision, 1.0), "The covariance with empirical variance", "Check the expression.")
     Y = solve_lower_transposed(L, solve_lower(L, np.column_stack([a, U])))
     u: Float64 = np.zeros(0)
-    y = Y[:, 0]
+    y: Float64 = Y[:, 0]
     if U.shape[1]:
         EU = Q.T @ (Q @ Y[:, 1:])
-        u = np.linalg.solve(np.eye(U.shape[1]) + U.T @ EU, EU.T @ a)
+        u = np.asarray(np.linalg.solve(np.eye(U.shape[1]) + U.T @ EU, EU.T @ a), dtype=np.float64)
         y = y - Y[:, 1:] @ u
     Qy = Q @ y
     return float(Qy @ Qy + np.sum((Q.T @ Qy) ** 2) + u @ u)
