@@ -2,7 +2,22 @@
 
 from kompot import anndata, datasets
 from kompot._version import __version__
-from kompot.anndata import da, de, smooth_expression
+from kompot.anndata import (
+    RepresentationReport,
+    RunComparison,
+    RunInfo,
+    check_underrepresentation,
+    cleanup,
+    compute_fdr,
+    da,
+    de,
+    extract_null_distribution,
+    get_field_status,
+    recompute_fdr,
+    runs,
+    smooth_expression,
+    update_direction,
+)
 from kompot.differential import (
     DifferentialAbundance,
     DifferentialExpression,
@@ -37,13 +52,24 @@ __all__ = [
     "ModelSettings",
     "OutputSettings",
     "Predictor",
+    "RepresentationReport",
+    "RunComparison",
+    "RunInfo",
     "SampleVarianceEstimator",
     "SampleVariancePredictor",
     "StorageSettings",
     "__version__",
     "anndata",
+    "check_underrepresentation",
+    "cleanup",
+    "compute_fdr",
     "da",
     "datasets",
     "de",
+    "extract_null_distribution",
+    "get_field_status",
+    "recompute_fdr",
+    "runs",
     "smooth_expression",
+    "update_direction",
 ]

@@ -51,6 +51,10 @@ class StorageWarning(KompotWarning):
     """Results are stored otherwise than asked for."""
 
 
+class RunRecordWarning(KompotWarning):
+    """The record of a run does not hold everything, or a field belongs to another run."""
+
+
 def _caller_depth() -> int:
     """Stack level of the first frame outside the package, seen from `warn`."""
     depth, frame = 1, inspect.currentframe()

@@ -191,7 +191,8 @@ def test_other_contents_of_uns_are_kept():
         (-np.inf, None),
         ((1, [2, {3: "x"}]), [1, [2, {"3": "x"}]]),
         (np.zeros((2, 5)), "<array shape=(2, 5)>"),
-        (np.sin, "<ufunc>"),
+        (np.sin, "<object of type ufunc>"),
+        ({"b", "a"}, ["a", "b"]),
     ],
 )
 def test_encoding(value, expected):

@@ -82,10 +82,11 @@ def _without_reported(adata: AnnData, report: Mapping[str, Any]) -> Bools:
             mask &= ~masks[group]
             continue
         columns = [column for column in report if column != REPORT_KEY and column in adata.obs.columns]
-        if not columns:
+        named = [np.asarray(adata.obs[column].astype(str) == str(group)) for column in columns[:1]]
+        if not named or not named[0].any():
             raise ValueError(
-                "cell_filter is a report of check_underrepresentation that does not say which cells its groups have. "
-                "Pass the object that the function returned, not a copy of its items."
+                f"cell_filter is a report of check_underrepresentation that does not say which cells its group "
+                f"{group!r} has. Pass the object that the function returned, not a copy of its items."
             )
-        mask &= ~np.asarray(adata.obs[columns[0]].astype(str) == str(group))
+        mask &= ~named[0]
     return mask

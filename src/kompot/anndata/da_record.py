@@ -5,20 +5,25 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import pandas as pd
+
 from kompot._version import __version__
 from kompot.anndata.da_request import DARequest
 from kompot.anndata.fields import by_place, field_mapping
 from kompot.anndata.history import environment, settings_record, timestamp
+from kompot.anndata.uns import landmark_record
 from kompot.differential.abundance import DifferentialAbundance
 
 
-def da_record(request: DARequest, analysis: DifferentialAbundance) -> dict[str, Any]:
+def da_record(request: DARequest, analysis: DifferentialAbundance, table: pd.DataFrame) -> dict[str, Any]:
     """The entry of a run in the history.
 
     Parameters
     ----------
     request, analysis
         Of the run.
+    table
+        Results per cell.
 
     Returns
     -------
@@ -41,10 +46,17 @@ def da_record(request: DARequest, analysis: DifferentialAbundance) -> dict[str, 
         "uses_sample_variance": request.sample_col is not None,
         "has_groups": False,
         "params": da_params(request),
+        "direction_counts": direction_counts(table["direction"]),
         "density": density_record(request, analysis),
+        "landmarks": landmark_record(analysis.landmarks, request.parameters),
         "environment": environment(),
         "kompot_version": __version__,
     }
+
+
+def direction_counts(direction: pd.Series[str]) -> dict[str, int]:
+    """Number of cells up, down and neutral."""
+    return {str(name): int(count) for name, count in direction.value_counts().items()}
 
 
 def da_params(request: DARequest) -> dict[str, Any]:

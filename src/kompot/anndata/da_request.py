@@ -143,7 +143,9 @@ def build_da_request(
         boolean(name, extra.get(name, True))
     density = {name: value for name, value in extra.items() if name not in _SWITCHES}
     parameters = estimator_parameters(DensityParameters, settings.gp, _GP_NAMES, density, "kompot.da", X.shape[1])
-    stored = None if parameters.landmarks is not None else stored_landmarks(adata, "da", result_key, obsm_key, X)
+    stored = (
+        None if parameters.landmarks is not None else stored_landmarks(adata, "da", result_key, obsm_key, X.shape[1])
+    )
     return DARequest(
         groupby=groupby,
         conditions=conditions,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import fields as dataclass_fields
 from datetime import datetime
@@ -28,6 +29,39 @@ _PACKAGES = ("anndata", "h5py", "numpy", "pandas", "scikit-learn", "scipy")
 def storage_key(analysis_type: str) -> str:
     """Key in `adata.uns` of the records of one type of analysis ("de", "da" or "smooth")."""
     return f"kompot_{analysis_type}"
+
+
+ANALYSES = ("de", "da", "smooth")
+"""Types of analyses."""
+
+_OLD_NAMES = {"impute": "smooth"}
+
+
+def stored_type(analysis_type: str) -> str:
+    """A type of analysis as records name it today; an unknown one is an error."""
+    kind = _OLD_NAMES.get(analysis_type, analysis_type)
+    if kind not in ANALYSES:
+        raise ValueError(f"analysis_type must be one of {', '.join(map(repr, ANALYSES))}, came {analysis_type!r}.")
+    return kind
+
+
+_NOTE = re.compile(r"<(array|list|tuple|object|path|report)\b[^<>]*>")
+
+
+def is_placeholder(value: Any) -> bool:
+    """Whether a recorded value only says that there was something, or holds such a note somewhere.
+
+    Examples
+    --------
+    >>> [is_placeholder(value) for value in ("<array shape=(3,)>", {"B cell": ["<list of 200>"]}, "<B cell>", 3)]
+    [True, True, False, False]
+    """
+    if isinstance(value, str):
+        # A table that an older version wrote out as text has lines; no label does.
+        return bool(_NOTE.fullmatch(value)) or "\n" in value
+    if isinstance(value, Mapping):
+        return any(map(is_placeholder, value.values()))
+    return isinstance(value, list) and any(map(is_placeholder, value))
 
 
 def encodable(value: Any) -> Any:
@@ -49,9 +83,11 @@ def encodable(value: Any) -> Any:
         return {str(key): encodable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [encodable(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted(map(encodable, value), key=str)
     if hasattr(value, "shape"):
         return f"<array shape={tuple(value.shape)}>"
-    return f"<{type(value).__name__}>"
+    return f"<object of type {type(value).__name__}>"
 
 
 _PATHS = ("disk_storage_dir",)
@@ -65,7 +101,7 @@ def settings_record(settings: Any) -> dict[str, Any]:
 
 def timestamp() -> str:
     """Local time, without the zone, which would tell where the user is."""
-    return datetime.now().isoformat(timespec="seconds")
+    return datetime.now().isoformat(timespec="microseconds")
 
 
 def environment() -> dict[str, Any]:
@@ -94,9 +130,18 @@ def decode(value: Any) -> Any:
         return value
 
 
+def _records(adata: AnnData, analysis_type: str) -> Any:
+    """What `adata.uns` holds of one type of analysis, under its name of today or that of older files."""
+    old = [storage_key(name) for name, kind in _OLD_NAMES.items() if kind == analysis_type]
+    for key in (storage_key(analysis_type), *old):
+        if "run_history" in (stored := adata.uns.get(key, {})):
+            return stored
+    return {}
+
+
 def get_run_history(adata: AnnData, analysis_type: str) -> list[dict[str, Any]]:
     """All runs of one type, oldest first; entries that cannot be read are empty."""
-    stored = adata.uns.get(storage_key(analysis_type), {})
+    stored = _records(adata, analysis_type)
     runs = decode(stored.get("run_history", [])) if isinstance(stored, Mapping) else []
     if not isinstance(runs, list | np.ndarray):
         return []
@@ -106,7 +151,7 @@ def get_run_history(adata: AnnData, analysis_type: str) -> list[dict[str, Any]]:
 
 def get_field_owners(adata: AnnData, analysis_type: str) -> dict[str, dict[str, int]]:
     """Place -> field -> id of the run that wrote it last."""
-    stored = adata.uns.get(storage_key(analysis_type), {})
+    stored = _records(adata, analysis_type)
     owners = decode(stored.get("anndata_fields", {})) if isinstance(stored, Mapping) else {}
     return {place: dict(decode(names)) for place, names in owners.items()} if isinstance(owners, Mapping) else {}
 

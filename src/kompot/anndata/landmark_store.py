@@ -11,7 +11,7 @@ from kompot._typing import Float64
 from kompot.anndata.history import storage_key
 
 
-def stored_landmarks(adata: AnnData, analysis_type: str, result_key: str, obsm_key: str, X: Float64) -> Float64 | None:
+def stored_landmarks(adata: AnnData, analysis_type: str, result_key: str, obsm_key: str, n_dims: int) -> Float64 | None:
     """Landmarks of an earlier run on the same coordinates.
 
     Parameters
@@ -24,8 +24,8 @@ def stored_landmarks(adata: AnnData, analysis_type: str, result_key: str, obsm_k
         Those of this key come first.
     obsm_key
         Coordinates of this run; landmarks of others are not used, nor those that do not say where they come from.
-    X
-        The coordinates, n_cells x n_dims.
+    n_dims
+        Their width.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def stored_landmarks(adata: AnnData, analysis_type: str, result_key: str, obsm_k
             continue
         info = entry.get("landmarks_info", {})
         landmarks = np.asarray(entry["landmarks"], dtype=np.float64)
-        fits = landmarks.ndim == 2 and len(landmarks) and landmarks.shape[1] == X.shape[1]
+        fits = landmarks.ndim == 2 and len(landmarks) and landmarks.shape[1] == n_dims
         if fits and isinstance(info, Mapping) and info.get("obsm_key") == obsm_key and np.isfinite(landmarks).all():
             return landmarks
     return None

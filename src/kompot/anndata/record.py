@@ -8,9 +8,11 @@ from kompot._version import __version__
 from kompot.anndata.compute import DEOutcome
 from kompot.anndata.fields import FDR_KEYS, SAMPLE_KEYS, by_place, field_mapping
 from kompot.anndata.history import environment, settings_record, timestamp
+from kompot.anndata.representation_report import RepresentationReport
 from kompot.anndata.request import DERequest
 from kompot.anndata.results import fdr_summary
-from kompot.settings import ModelSettings
+from kompot.anndata.uns import landmark_record
+from kompot.settings import FilterSettings, ModelSettings
 
 _LONGEST_LIST = 100
 
@@ -59,6 +61,7 @@ def de_record(request: DERequest, outcome: DEOutcome) -> dict[str, Any]:
         **groups_record(request),
         "params": de_params(request),
         "approximation": approximation_record(request, outcome),
+        "landmarks": landmark_record(outcome.analysis.landmarks, request.parameters),
         "skipped_samples": [str(label) for label in outcome.analysis.skipped_samples],
         "environment": environment(),
         "kompot_version": __version__,
@@ -83,7 +86,7 @@ def de_params(request: DERequest) -> dict[str, Any]:
         "sample_col": request.sample_col,
         "gp": settings_record(settings.gp),
         "fdr": fdr,
-        "filter": _short(settings_record(settings.filter)),
+        "filter": filter_record(settings.filter),
         "storage": {**settings_record(settings.storage), "result_key": request.result_key},
         "output": settings_record(settings.output),
     }
@@ -93,6 +96,15 @@ def de_params(request: DERequest) -> dict[str, Any]:
         | ({"extra_kwargs": dict(request.extra)} if request.extra else {})
         | ({"model": injected} if injected else {})
     )
+
+
+def filter_record(settings: FilterSettings) -> dict[str, Any]:
+    """The filter; masks and reports that only their object can apply as a note."""
+    record = _short(settings_record(settings))
+    report = settings.cell_filter
+    if isinstance(report, RepresentationReport) and report.column is None:
+        record["cell_filter"] = "<report of check_underrepresentation>"
+    return record
 
 
 def _short(record: dict[str, Any]) -> dict[str, Any]:

@@ -208,7 +208,9 @@ def build_request(
     used = np.arange(adata.n_vars) if n_null else np.union1d(columns, prebaked[prebaked < adata.n_vars])
     extract.require_finite(matrix, cells.condition >= 0, used, adata.var_names, layer)
     parameters = estimator_parameters(RegressionParameters, settings.gp, _GP_NAMES, extra, "kompot.de", X.shape[1])
-    stored = None if parameters.landmarks is not None else stored_landmarks(adata, "de", result_key, obsm_key, X)
+    stored = (
+        None if parameters.landmarks is not None else stored_landmarks(adata, "de", result_key, obsm_key, X.shape[1])
+    )
     return DERequest(
         groupby=groupby,
         conditions=conditions,

@@ -151,7 +151,9 @@ def changes_of(
     }
     return [
         *(Change(item.field.place, item.name, values[key]) for key, item in request.fields.items()),
-        *record_changes(adata, "da", request.result_key, da_record(request, analysis), _landmarks(request, analysis)),
+        *record_changes(
+            adata, "da", request.result_key, da_record(request, analysis, table), _landmarks(request, analysis)
+        ),
     ]
 
 

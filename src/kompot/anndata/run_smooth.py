@@ -20,7 +20,7 @@ from kompot.anndata.overwrite import check_overwrite
 from kompot.anndata.progress import progress_bar
 from kompot.anndata.smooth_request import SmoothRequest, SmoothSettings, build_smooth_request
 from kompot.anndata.store import Change
-from kompot.anndata.uns import landmark_entry, record_changes
+from kompot.anndata.uns import landmark_entry, landmark_record, record_changes
 from kompot.differential.expression_model import ExpressionModel
 from kompot.differential.smooth import SmoothLayers, smooth_layers
 from kompot.gp.features import FeatureTable
@@ -196,6 +196,7 @@ def smooth_record(request: SmoothRequest, fitted: ExpressionModel) -> dict[str, 
         "skipped_samples": [str(label) for label in fitted.skipped_samples],
         "has_groups": False,
         "approximation": {} if fitted.approximation is None else asdict(fitted.approximation),
+        "landmarks": landmark_record(fitted.landmarks, request.parameters),
         "ls": getattr(fitted.predictor.features.kernel, "length_scale", None),
         "environment": environment(),
         "kompot_version": __version__,

@@ -16,7 +16,8 @@ from anndata import AnnData, ImplicitModificationWarning
 
 from kompot.anndata.fields import Place
 
-_ABSENT = object()
+REMOVED = object()
+"""As the value of a change: the field goes."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Change:
     name: str
     """Under which name."""
     value: Any
-    """A column (obs, var), a matrix (layers, obsp) or a value (uns)."""
+    """A column (obs, var), a matrix (layers, obsp) or a value (uns); `REMOVED` to delete it."""
 
 
 def commit(adata: AnnData, changes: Sequence[Change]) -> None:
@@ -43,15 +44,18 @@ def commit(adata: AnnData, changes: Sequence[Change]) -> None:
     """
     with _no_view_warning():
         old = [(change, _current(adata, change)) for change in changes]
+        order = {change.place: list(getattr(adata, change.place)) for change in changes}
         done = False
         try:
             for change in changes:
-                getattr(adata, change.place)[change.name] = change.value
+                _apply(adata, change, change.value)
             done = True
         finally:
             if not done:
                 for change, value in reversed(old):
-                    _restore(adata, change, value)
+                    _apply(adata, change, value)
+                for place, names in order.items():
+                    _reorder(adata, place, names)
 
 
 def independent_copy(adata: AnnData) -> AnnData:
@@ -61,15 +65,29 @@ def independent_copy(adata: AnnData) -> AnnData:
 
 def _current(adata: AnnData, change: Change) -> Any:
     container = getattr(adata, change.place)
-    return container.get(change.name, _ABSENT)
+    return container.get(change.name, REMOVED)
 
 
-def _restore(adata: AnnData, change: Change, value: Any) -> None:
+def _apply(adata: AnnData, change: Change, value: Any) -> None:
     container = getattr(adata, change.place)
-    if value is not _ABSENT:
+    if value is not REMOVED:
         container[change.name] = value
     elif change.name in container:
         del container[change.name]
+
+
+def _reorder(adata: AnnData, place: Place, names: list[Any]) -> None:
+    """Fields in the order they had; one that was deleted and put back is the last."""
+    container = getattr(adata, place)
+    if list(container) == names:
+        return
+    if place in ("obs", "var"):
+        setattr(adata, place, container[names])
+        return
+    for name in names:
+        value = container[name]
+        del container[name]
+        container[name] = value
 
 
 @contextmanager

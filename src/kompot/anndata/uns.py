@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -61,17 +62,49 @@ def landmark_entry(landmarks: Float64, parameters: GPParameters, obsm_key: str, 
     dict[str, Any]
         `landmarks_info` and perhaps `landmarks`.
     """
-    source = "computed"
-    if parameters.landmarks is not None:
-        source = "provided"
-    elif parameters.stored_landmarks is not None and np.array_equal(landmarks, parameters.stored_landmarks):
-        source = "reused"
     info = {
         "shape": str(landmarks.shape),
         "dtype": str(landmarks.dtype),
-        "source": source,
+        "source": _source(landmarks, parameters),
         "obsm_key": obsm_key,
         "n_landmarks": len(landmarks),
         "timestamp": timestamp(),
     }
     return {"landmarks_info": info, **({"landmarks": landmarks} if keep else {})}
+
+
+def landmark_record(landmarks: Float64 | None, parameters: GPParameters) -> dict[str, Any]:
+    """Where the landmarks of a run come from, for its record.
+
+    Parameters
+    ----------
+    landmarks
+        m x n_dims; None where there are none.
+    parameters
+        Of the run.
+
+    Returns
+    -------
+    dict[str, Any]
+        `source` ("computed", "provided" or "reused"), `digest` of the landmarks, and of those `found` in the object.
+    """
+    if landmarks is None:
+        return {}
+    found = parameters.stored_landmarks
+    return {
+        "source": _source(landmarks, parameters),
+        "digest": landmark_digest(landmarks),
+        "found": None if found is None else landmark_digest(found),
+    }
+
+
+def landmark_digest(landmarks: Float64) -> str:
+    """Short hash by which landmarks can be recognised."""
+    return hashlib.sha256(np.ascontiguousarray(landmarks, dtype=np.float64).tobytes()).hexdigest()[:16]
+
+
+def _source(landmarks: Float64, parameters: GPParameters) -> str:
+    if parameters.landmarks is not None:
+        return "provided"
+    found = parameters.stored_landmarks
+    return "reused" if found is not None and np.array_equal(landmarks, found) else "computed"

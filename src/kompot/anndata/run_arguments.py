@@ -1,0 +1,160 @@
+"""From the record of a run back to the arguments that made it.
+
+Records of this package nest parameters by settings object; older ones hold them flat, some under other names. What a
+record cannot hold (arrays, models, paths) is written there as a note in angle brackets and is named here as lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+
+from kompot._typing import Float64
+from kompot.anndata.history import is_placeholder
+from kompot.anndata.landmark_store import stored_landmarks
+from kompot.anndata.run_record import as_mapping
+from kompot.anndata.uns import landmark_digest
+from kompot.settings import (
+    DAThresholdSettings,
+    FDRSettings,
+    FilterSettings,
+    GPSettings,
+    OutputSettings,
+    StorageSettings,
+)
+
+_SETTINGS: dict[str, type[Any]] = {
+    "gp": GPSettings,
+    "fdr": FDRSettings,
+    "threshold": DAThresholdSettings,
+    "filter": FilterSettings,
+    "storage": StorageSettings,
+    "output": OutputSettings,
+}
+_OF_TYPE = {
+    "de": ("gp", "fdr", "filter", "storage", "output"),
+    "da": ("gp", "threshold", "storage", "output"),
+    "smooth": ("gp", "storage", "output"),
+}
+_ARGUMENTS = {
+    "de": ("groupby", "condition1", "condition2", "obsm_key", "layer", "genes", "sample_col"),
+    "da": ("groupby", "condition1", "condition2", "obsm_key", "sample_col"),
+    "smooth": ("groupby", "condition", "obsm_key", "layer", "genes", "sample_col"),
+}
+_FLAT_NAMES = {
+    ("fdr", "threshold"): "fdr_threshold",
+    ("threshold", "lfc_threshold"): "log_fold_change_threshold",
+}
+
+
+def recorded_settings(params: Mapping[str, Any], analysis_type: str) -> tuple[dict[str, Any], list[str]]:
+    """Settings objects of a run.
+
+    Parameters
+    ----------
+    params
+        Of the record, nested or flat.
+    analysis_type
+        "de", "da" or "smooth".
+
+    Returns
+    -------
+    tuple[dict[str, Any], list[str]]
+        Settings by argument name, only those that were recorded; dotted names of values that are lost.
+    """
+    settings, lost = {}, []
+    for name in _OF_TYPE[analysis_type]:
+        recorded = _recorded_values(params, name)
+        if not recorded:
+            continue
+        settings[name] = _SETTINGS[name]()
+        for key, value in recorded.items():
+            if not _restore(settings[name], key, value):
+                lost.append(f"{name}.{key}")
+    return settings, lost
+
+
+def _recorded_values(params: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Values of one settings object: those at top level first, as older records have them, then the nested ones."""
+    known = _SETTINGS[name].__dataclass_fields__
+    nested = {key: value for key, value in as_mapping(params.get(name)).items() if key in known}
+    flat_names = {key: _FLAT_NAMES.get((name, key), key) for key in known}
+    flat = {key: params[flat] for key, flat in flat_names.items() if flat in params and flat not in _SETTINGS}
+    return {**flat, **nested}
+
+
+def _restore(settings: Any, key: str, value: Any) -> bool:
+    """Set a recorded value; False if the record holds only a note of it, or something that is no setting."""
+    # Landmarks are recorded by their digest; see `recorded_landmarks`.
+    if is_placeholder(value) or (key == "landmarks" and value is not None):
+        return False
+    try:
+        setattr(settings, key, value)
+    except (TypeError, ValueError):  # other versions allowed other values
+        return False
+    return True
+
+
+def recorded_arguments(params: Mapping[str, Any], analysis_type: str) -> tuple[dict[str, Any], list[str]]:
+    """Labels, keys and further keyword arguments of a run, and names of what is lost, injected models included."""
+    given = {name: params[name] for name in _ARGUMENTS[analysis_type] if name in params}
+    lost = [f"model.{name}" for name in params.get("model") or []]
+    if not isinstance(given.get("genes"), list | None):  # older records hold the printed text of a table
+        lost.append("genes")
+        del given["genes"]
+    for name, value in as_mapping(params.get("extra_kwargs")).items():
+        if is_placeholder(value):
+            lost.append(f"extra_kwargs.{name}")
+        else:
+            given[name] = value
+    return given, lost
+
+
+def recorded_landmarks(
+    adata: AnnData, run: Mapping[str, Any], params: Mapping[str, Any], analysis_type: str
+) -> tuple[Float64 | None, list[str]]:
+    """Landmarks that a rerun must be given, and what stands in the way of using the same ones.
+
+    A rerun takes landmarks that it finds in the object. So those that were stored must be the ones that the run used,
+    and a run that chose its own must not find others.
+
+    Parameters
+    ----------
+    adata
+        The object as it is now.
+    run, params
+        Entry of the run and its parameters.
+    analysis_type
+        "de", "da" or "smooth".
+
+    Returns
+    -------
+    tuple[Float64 or None, list[str]]
+        Landmarks to give (n_landmarks x n_dims) where the user gave them and they were stored; names of what is lost.
+    """
+    note = as_mapping(run.get("landmarks"))
+    if "source" not in note:
+        return None, ["gp.landmarks"] if as_mapping(params.get("gp")).get("landmarks") else []
+    stored = _stored(adata, run, params, analysis_type)
+    digest = None if stored is None else landmark_digest(stored)
+    if note["source"] == "provided":
+        return (stored, []) if digest == note["digest"] else (None, ["gp.landmarks"])
+    if analysis_type == "smooth" or digest in (note["found"], note["digest"]):
+        return None, []
+    if digest is not None:
+        return None, ["its own landmarks, because another run stored others in adata.uns, which a rerun would use"]
+    return None, ["landmarks stored by an earlier run, which are gone"] if note["source"] == "reused" else []
+
+
+def _stored(adata: AnnData, run: Mapping[str, Any], params: Mapping[str, Any], analysis_type: str) -> Float64 | None:
+    obsm_key, result_key = str(params.get("obsm_key")), str(run.get("result_key"))
+    if analysis_type == "smooth":  # takes none that it was not given
+        entry = adata.uns.get(result_key)
+        stored = entry.get("landmarks") if isinstance(entry, Mapping) else None
+        return None if stored is None else np.asarray(stored, dtype=np.float64)
+    if obsm_key not in adata.obsm:
+        return None
+    return stored_landmarks(adata, analysis_type, result_key, obsm_key, adata.obsm[obsm_key].shape[1])

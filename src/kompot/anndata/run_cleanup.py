@@ -1,0 +1,215 @@
+"""Removing fields of recorded runs, and asking which are still there.
+
+Which fields a run wrote is read from its record. A field that another run has written since belongs to that run: it
+goes only if that run is cleaned up too, and what stays for this reason is said in a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+
+from kompot import _checks as check
+from kompot.anndata.arguments import require_anndata
+from kompot.anndata.fields import DA_FIELDS, DE_FIELDS, SMOOTH_FIELDS
+from kompot.anndata.history import get_run_history, stored_type
+from kompot.anndata.run_record import RecordedField, owned_by_another, recorded_fields, recorded_run
+from kompot.anndata.store import REMOVED, Change, commit, independent_copy
+from kompot.errors import RunRecordWarning, warn
+
+Keep = bool | list[str] | None
+_DECLARED = {"de": DE_FIELDS, "da": DA_FIELDS, "smooth": SMOOTH_FIELDS}
+_COLORS = "_colors"
+
+
+def cleanup(
+    adata: AnnData,
+    run_ids: int | list[int] | None = None,
+    analysis_type: str = "de",
+    keep_layers: Keep = None,
+    keep_var_fields: Keep = True,
+    keep_obs_fields: Keep = True,
+    keep_obsp_fields: Keep = None,
+    keep_varm_fields: Keep = None,
+    inplace: bool = True,
+) -> AnnData | None:
+    """Remove large fields of recorded runs; by default the layers, covariances and results per group of all runs.
+
+    Parameters
+    ----------
+    adata
+        The object.
+    run_ids
+        One run or a list of runs (negative ids count from the last); None for all.
+    analysis_type
+        "de", "da" or "smooth".
+    keep_layers, keep_obsp_fields, keep_varm_fields
+        True keeps all fields of that place, a list those of the named types, None (the default) and False none. For
+        "smooth", None keeps the layers of type "smoothed".
+    keep_var_fields, keep_obs_fields
+        The same; True by default. The colours of a column of directions go with it.
+    inplace
+        Change `adata`; otherwise return a changed copy.
+
+    Returns
+    -------
+    AnnData or None
+        The copy if `inplace` is False.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For runs, types of analysis and types of fields that there are not, before anything changes.
+
+    Notes
+    -----
+    The record of the runs stays; `RunInfo` and `get_field_status` show the fields as missing. A field that a later run
+    replaced is only removed together with that run; a warning names those that stay. Layers on disk are detached, their
+    files stay until you delete them.
+
+    Types of fields: layers "smoothed", "fold_change", "fold_change_zscores", "std_with_sample_var", "std" (de with
+    empirical variance), "smoothed", "std", "obs_variance", "sample_variance" (smooth); var "mean_log_fold_change",
+    "mahalanobis", "ptp", "mahalanobis_pvalue", "mahalanobis_local_fdr", "mahalanobis_tail_fdr", "is_de",
+    "weighted_mean_log_fold_change"; obs "std" (de), "log_fold_change", "log_fold_change_zscore", "ptp", "direction",
+    "density" (da); obsp "covariance"; varm "mean_log_fold_change", "mahalanobis", "local_fdr", "is_de", "ptp",
+    "weighted_mean_log_fold_change".
+
+    Examples
+    --------
+    >>> import kompot
+    >>> adata = kompot.datasets.simulate(n_cells=200, n_genes=20, seed=1)
+    >>> kompot.de(adata, "condition", "Young", "Old", fdr=kompot.FDRSettings(null_genes=0))
+    >>> cleanup(adata, keep_layers=["fold_change"])
+    >>> [name for name in adata.layers if name.startswith("kompot")]
+    ['kompot_de_Young_to_Old_fold_change']
+    """
+    require_anndata(adata)
+    kind = stored_type(analysis_type)
+    if kind == "smooth" and keep_layers is None:
+        keep_layers = ["smoothed"]
+    keep = {
+        "layers": keep_layers,
+        "var": keep_var_fields,
+        "obs": keep_obs_fields,
+        "obsp": keep_obsp_fields,
+        "varm": keep_varm_fields,
+    }
+    fields = _fields_of_runs(adata, _positions(adata, run_ids, kind), kind)
+    for place, kept in keep.items():
+        _check_keep(place, kept, kind, fields)
+    check.boolean("inplace", inplace)
+    changes = _removals(adata, fields, keep, kind)
+    target = adata if inplace else independent_copy(adata)
+    commit(target, changes)
+    return None if inplace else target
+
+
+def _positions(adata: AnnData, run_ids: Any, kind: str) -> list[int]:
+    """Positions of the runs meant."""
+    if run_ids is None:
+        runs = get_run_history(adata, kind)
+        if not runs:
+            warn(f"There is no run of type {kind!r} in adata.uns; nothing was removed.", RunRecordWarning)
+        return list(range(len(runs)))
+    several = isinstance(run_ids, Iterable) and not isinstance(run_ids, str)
+    return [recorded_run(adata, run_id, kind)[0] for run_id in (run_ids if several else [run_ids])]
+
+
+def _fields_of_runs(adata: AnnData, positions: list[int], kind: str) -> dict[int, list[RecordedField]]:
+    runs = get_run_history(adata, kind)
+    return {position: recorded_fields(adata, runs[position], kind) for position in positions}
+
+
+def _check_keep(place: str, kept: Any, kind: str, fields: dict[int, list[RecordedField]]) -> None:
+    """Raise unless a `keep_*` argument is None, a boolean, or a list of types that there are."""
+    name = f"keep_{place}" if place == "layers" else f"keep_{place}_fields"
+    if kept is None or isinstance(kept, bool | np.bool_):
+        return
+    if isinstance(kept, str) or not isinstance(kept, list | tuple | set | frozenset):
+        raise TypeError(f"{name} must be None, True, False or a list of types of fields, came {check.show(kept)}.")
+    known = {item.kind for item in _DECLARED[kind] if item.place == place} | {"std", "std_with_sample_var"}
+    known |= {item.kind for items in fields.values() for item in items if item.place == place}
+    for wanted in kept:
+        if wanted not in known:
+            raise ValueError(
+                f"{name}: there is no type {wanted!r} of fields.{check.nearest(wanted, known)} Known: "
+                f"{', '.join(sorted(known))}."
+            )
+
+
+def _removals(adata: AnnData, fields: dict[int, list[RecordedField]], keep: dict[str, Any], kind: str) -> list[Change]:
+    """What to delete; warns of fields that stay because they belong to another run."""
+    gone: dict[tuple[str, str], Change] = {}
+    spared: dict[str, int | None] = {}
+    for position, items in fields.items():
+        for item in items:
+            if not item.is_present or item.place not in keep or _is_kept(item.kind, keep[item.place]):
+                continue
+            if owned_by_another(item, position) and item.owner not in fields:
+                spared[f"{item.place}[{item.name!r}]"] = item.owner
+            else:
+                gone[item.place, item.name] = Change(item.place, item.name, REMOVED)  # type: ignore[arg-type]
+    if spared:
+        owners = sorted({owner for owner in spared.values() if owner is not None})
+        warn(
+            f"Not removed, because later runs of type {kind!r} wrote them again ({check.listed(owners)}): "
+            f"{check.listed(spared)}. Clean those runs up too to remove them.",
+            RunRecordWarning,
+        )
+    return [*gone.values(), *_colors(adata, gone)]
+
+
+def _is_kept(kind: str, kept: Any) -> bool:
+    return kind in kept if isinstance(kept, list | tuple | set | frozenset) else bool(kept)
+
+
+def _colors(adata: AnnData, gone: Iterable[tuple[str, str]]) -> Iterator[Change]:
+    """Colours in `uns` of columns that go."""
+    for place, name in gone:
+        if place == "obs" and name + _COLORS in adata.uns:
+            yield Change("uns", name + _COLORS, REMOVED)
+
+
+def get_field_status(
+    adata: AnnData, run_id: int | None = None, analysis_type: str = "de"
+) -> dict[str, dict[str, dict[str, bool]]]:
+    """Which fields of a run are still in the object.
+
+    Parameters
+    ----------
+    adata
+        The object.
+    run_id
+        The run; None is the latest.
+    analysis_type
+        "de", "da" or "smooth".
+
+    Returns
+    -------
+    dict
+        `{place: {type: {name: is_present}}}`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such run.
+
+    Examples
+    --------
+    >>> import kompot
+    >>> adata = kompot.datasets.simulate(n_cells=200, n_genes=20, seed=1)
+    >>> kompot.de(adata, "condition", "Young", "Old", fdr=kompot.FDRSettings(null_genes=0))
+    >>> del adata.layers["kompot_de_Old_smoothed"]
+    >>> get_field_status(adata)["layers"]["smoothed"]
+    {'kompot_de_Young_smoothed': True, 'kompot_de_Old_smoothed': False}
+    """
+    require_anndata(adata)
+    kind = stored_type(analysis_type)
+    _, run = recorded_run(adata, run_id, kind)
+    status: dict[str, dict[str, dict[str, bool]]] = {}
+    for item in recorded_fields(adata, run, kind):
+        status.setdefault(item.place, {}).setdefault(item.kind, {})[item.name] = item.is_present
+    return status

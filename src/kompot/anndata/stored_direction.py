@@ -1,0 +1,96 @@
+"""Directions of stored changes in abundance with other thresholds, without fitting."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from kompot import _checks as check
+from kompot.anndata.arguments import require_anndata
+from kompot.anndata.da_record import direction_counts
+from kompot.anndata.fields import DIRECTION_COLORS
+from kompot.anndata.history import timestamp
+from kompot.anndata.run_record import as_mapping
+from kompot.anndata.run_update import chosen_run, stored_column, with_entry
+from kompot.anndata.store import Change, commit, independent_copy
+from kompot.settings import DAThresholdSettings
+from kompot.stats.abundance import DIRECTIONS, direction_codes
+
+
+def update_direction(
+    adata: AnnData,
+    lfc_threshold: float | None = None,
+    ptp_threshold: float | None = None,
+    run_id: int = -1,
+    result_key: str | None = None,
+    inplace: bool = True,
+) -> AnnData | None:
+    """Directions of a stored `kompot.da` run with other thresholds, without fitting.
+
+    Parameters
+    ----------
+    adata
+        Object with the run.
+    lfc_threshold, ptp_threshold
+        As in `DAThresholdSettings`; None for what the run had.
+    run_id
+        Which run of `kompot.da`; counted among those of `result_key`, if one is given.
+    result_key
+        Only runs with this key.
+    inplace
+        Change `adata` (the column, its colours and the record of the run); otherwise return a changed copy.
+
+    Returns
+    -------
+    AnnData or None
+        The copy if `inplace` is False.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such run, its columns are gone or belong to a later run, or a threshold is out of range.
+
+    Examples
+    --------
+    >>> import kompot
+    >>> adata = kompot.datasets.simulate(n_cells=1000, n_genes=200, seed=1)
+    >>> kompot.da(adata, "condition", "Young", "Old")
+    >>> update_direction(adata, lfc_threshold=0.5, ptp_threshold=0.2)
+    >>> kompot.RunInfo(adata, analysis_type="da").to_settings()["threshold"]
+    DAThresholdSettings(lfc_threshold=0.5, ptp_threshold=0.2)
+    """
+    require_anndata(adata)
+    position, run = chosen_run(adata, run_id, result_key, "da")
+    params = as_mapping(run.get("params"))
+    threshold = DAThresholdSettings()
+    recorded = as_mapping(params.get("threshold"))
+    for name, given in (("lfc_threshold", lfc_threshold), ("ptp_threshold", ptp_threshold)):
+        setattr(threshold, name, given if given is not None else recorded.get(name, getattr(threshold, name)))
+    lfc, ptp = (
+        stored_column(adata, position, run.get(key), "obs", "da").to_numpy(dtype=np.float64)
+        for key in ("lfc_key", "ptp_key")
+    )
+    codes = direction_codes(lfc, ptp, threshold.lfc_threshold, threshold.ptp_threshold)
+    direction = pd.Categorical.from_codes(codes.tolist(), categories=pd.Index(DIRECTIONS))
+    name = str(run["direction_key"])
+    entry = run | {
+        "params": params | {"threshold": {**recorded, **_as_record(threshold)}},
+        "direction_counts": direction_counts(pd.Series(direction)),
+        "updates": [*run.get("updates", []), {"function": "update_direction", "timestamp": timestamp()}],
+    }
+    check.boolean("inplace", inplace)
+    target = adata if inplace else independent_copy(adata)
+    commit(
+        target,
+        [
+            Change("obs", name, direction),
+            Change("uns", f"{name}_colors", list(DIRECTION_COLORS)),
+            with_entry(target, position, entry, "da"),
+        ],
+    )
+    return None if inplace else target
+
+
+def _as_record(threshold: DAThresholdSettings) -> dict[str, float]:
+    return {"lfc_threshold": threshold.lfc_threshold, "ptp_threshold": threshold.ptp_threshold}

@@ -1,0 +1,220 @@
+"""False discovery rates of stored distances, without fitting: against other null distances, with another threshold.
+
+The record of the run is brought up to date with its columns, so that both say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from kompot import _checks as check
+from kompot._typing import Float64
+from kompot.anndata.arguments import require_anndata
+from kompot.anndata.fields import DE_FIELDS, FDR_KEYS
+from kompot.anndata.history import timestamp
+from kompot.anndata.run_record import as_mapping, field_mapping_of
+from kompot.anndata.run_update import chosen_run, stored_column, with_entry
+from kompot.anndata.store import Change, commit
+from kompot.stats.fdr import FDRResult, false_discovery_rates
+
+_COLUMNS = dict(zip(FDR_KEYS, ("pvalue", "local_fdr", "tail_fdr", "is_de"), strict=True))
+_ALWAYS = ("mahalanobis_local_fdr_key", "is_de_key")
+
+
+def compute_fdr(real: Any, null: Any, threshold: float = 0.05, gene_names: Sequence[str] | None = None) -> pd.DataFrame:
+    """False discovery rates of distances against null distances (Efron 2004, *JASA* 99, 96, equation 2.7).
+
+    Parameters
+    ----------
+    real
+        Mahalanobis distances of genes, n_genes; NaN is carried through.
+    null
+        Distances of null genes, n_null.
+    threshold
+        On the local rate, in (0, 1].
+    gene_names
+        Index of the table; None for 0, 1, ...
+
+    Returns
+    -------
+    pd.DataFrame
+        n_genes rows: `mahalanobis`, `pvalue`, `local_fdr`, `tail_fdr`, `is_de`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For distances that are negative, infinite or no vector, and an empty null distribution.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> null = np.random.default_rng(0).chisquare(5, size=500)
+    >>> compute_fdr([1.0, 60.0], null, gene_names=["a", "b"])["is_de"].to_dict()
+    {'a': False, 'b': True}
+    """
+    distances = _distances("real", real)
+    names = None if gene_names is None else list(gene_names)
+    if names is not None and len(names) != len(distances):
+        raise ValueError(f"gene_names must name every distance: needed {len(distances)} names, came {len(names)}.")
+    result = false_discovery_rates(distances, _null(null), check.fraction("threshold", threshold))
+    return _table(distances, result, pd.RangeIndex(len(distances)) if names is None else pd.Index(names))
+
+
+def _distances(name: str, value: Any) -> Float64:
+    array = check.numeric_array(name, value).astype(np.float64)
+    if array.ndim != 1 or not len(array) or np.isinf(array).any() or (array < 0).any():
+        raise ValueError(f"{name} must be a vector of finite, non-negative distances, came {check.show(array)}.")
+    return array
+
+
+def _null(value: Any) -> Float64:
+    null = _distances("null", value)
+    if np.isnan(null).all():
+        raise ValueError("The null distribution is empty: needed at least one null distance that is not NaN.")
+    return null
+
+
+def _table(distances: Float64, result: FDRResult, index: pd.Index[Any]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "mahalanobis": distances,
+            "pvalue": result.pvalue,
+            "local_fdr": result.local_fdr,
+            "tail_fdr": result.tail_fdr,
+            "is_de": result.is_de,
+        },
+        index=index,
+    )
+
+
+def extract_null_distribution(adata: AnnData, run_id: int = -1, result_key: str | None = None) -> Float64:
+    """Distances of all genes of a run, to serve as the null distribution of another.
+
+    Run `kompot.de` on a comparison in which nothing differs (for example two halves of the same condition), and give
+    its distances to `recompute_fdr` or `FDRSettings(null_mahalanobis=...)`.
+
+    Parameters
+    ----------
+    adata
+        Object with the run.
+    run_id
+        Which run of `kompot.de`; counted among those of `result_key`, if one is given.
+    result_key
+        Only runs with this key.
+
+    Returns
+    -------
+    Float64
+        Distances, without the genes that have none.
+
+    Raises
+    ------
+    ValueError
+        If there is no such run, or its distances are gone or belong to a later run.
+
+    Examples
+    --------
+    >>> import kompot
+    >>> adata = kompot.datasets.simulate(n_cells=200, n_genes=20, seed=1)
+    >>> kompot.de(adata, "condition", "Young", "Old", fdr=kompot.FDRSettings(null_genes=0))
+    >>> extract_null_distribution(adata).shape
+    (20,)
+    """
+    require_anndata(adata)
+    position, run = chosen_run(adata, run_id, result_key, "de")
+    distances = stored_column(adata, position, run.get("mahalanobis_key"), "var", "de").to_numpy(dtype=np.float64)
+    return np.asarray(distances[~np.isnan(distances)])
+
+
+def recompute_fdr(
+    adata: AnnData,
+    null_mahalanobis: Any,
+    threshold: float = 0.05,
+    run_id: int = -1,
+    result_key: str | None = None,
+    inplace: bool = True,
+) -> pd.DataFrame:
+    """False discovery rates of a stored run against other null distances or with another threshold, without fitting.
+
+    Parameters
+    ----------
+    adata
+        Object with the run.
+    null_mahalanobis
+        Null distances, n_null, for example from `extract_null_distribution`.
+    threshold
+        On the local rate, in (0, 1].
+    run_id
+        Which run of `kompot.de`; counted among those of `result_key`, if one is given.
+    result_key
+        Only runs with this key.
+    inplace
+        Write into `adata`: local rate and `is_de`, p-value and tail rate where the run stored them, and the record of
+        the run. Rates per group stay as they are, because their null distances differ.
+
+    Returns
+    -------
+    pd.DataFrame
+        All genes of the object: `mahalanobis`, `pvalue`, `local_fdr`, `tail_fdr`, `is_de`; NaN for genes that the run
+        did not analyse.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is no such run, its distances are gone or belong to a later run, or the null distances are no vector.
+
+    Examples
+    --------
+    >>> import kompot, numpy as np
+    >>> adata = kompot.datasets.simulate(n_cells=200, n_genes=20, seed=1)
+    >>> kompot.de(adata, "condition", "Young", "Old", fdr=kompot.FDRSettings(null_genes=20))
+    >>> table = recompute_fdr(adata, np.linspace(0, 3, 100), threshold=0.1)
+    >>> bool((adata.var["kompot_de_Young_to_Old_is_de"] == table["is_de"]).all())
+    True
+    """
+    require_anndata(adata)
+    null, threshold = _null(null_mahalanobis), check.fraction("threshold", threshold)
+    position, run = chosen_run(adata, run_id, result_key, "de")
+    distances = stored_column(adata, position, run.get("mahalanobis_key"), "var", "de").to_numpy(dtype=np.float64)
+    result = false_discovery_rates(distances, null, threshold)
+    table = _table(distances, result, adata.var_names)
+    if check.boolean("inplace", inplace):
+        names, mapping = as_mapping(run.get("field_names")), field_mapping_of(run)
+        written = {key: names[key] for key in FDR_KEYS if key in _ALWAYS or names.get(key) in mapping}
+        columns = [Change("var", name, table[_COLUMNS[key]].to_numpy()) for key, name in written.items()]
+        commit(adata, [*columns, with_entry(adata, position, _with_fdr(run, written, result, len(null)), "de")])
+    return table
+
+
+def _with_fdr(run: dict[str, Any], written: Mapping[str, str], result: FDRResult, n_null: int) -> dict[str, Any]:
+    """The entry of a run after its rates were computed again."""
+    declared = {item.key: item for item in DE_FIELDS}
+    new = {
+        name: {"location": "var", "type": declared[key].kind, "description": declared[key].meaning}
+        for key, name in written.items()
+    }
+    n_significant, n_total = int(result.is_de.sum()), int((~np.isnan(result.local_fdr)).sum())
+    params = as_mapping(run.get("params"))
+    params["fdr"] = as_mapping(params.get("fdr")) | {
+        "threshold": result.threshold,
+        "null_mahalanobis": f"<array shape=({n_null},)>",
+        "combine_with_internal": False,
+    }
+    return run | {
+        "field_mapping": field_mapping_of(run) | new,
+        "fdr_keys": {key.removeprefix("mahalanobis_"): as_mapping(run["field_names"]).get(key) for key in FDR_KEYS},
+        "fdr_results": {
+            "n_significant": n_significant,
+            "n_total": n_total,
+            "fraction_significant": n_significant / max(1, n_total),
+            "fdr_threshold": result.threshold,
+            "min_significant_mahalanobis": result.smallest_significant,
+        },
+        "params": params,
+        "updates": [*run.get("updates", []), {"function": "recompute_fdr", "timestamp": timestamp()}],
+    }

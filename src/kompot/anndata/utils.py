@@ -1,0 +1,7 @@
+"""Run records under the path that users were promised: `kompot.anndata.utils.RunInfo`."""
+
+from kompot.anndata.history import get_run_history
+from kompot.anndata.run_comparison import RunComparison
+from kompot.anndata.run_info import RunInfo
+
+__all__ = ["RunComparison", "RunInfo", "get_run_history"]

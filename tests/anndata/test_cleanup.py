@@ -1,0 +1,251 @@
+"""Removing fields of runs, and which are still there."""
+
+import numpy as np
+import pytest
+
+import kompot
+from adata_helpers import assert_unchanged, small_adata, snapshot
+from kompot.anndata import store
+from kompot.anndata.run_info import RunInfo
+from kompot.errors import RunRecordWarning
+from record_helpers import analysed, published_entry, run_da, run_de, run_smooth, with_donors, with_published_record
+
+EVERYTHING = kompot.StorageSettings(store_additional_stats=True, store_posterior_covariance=True)
+GROUPS = kompot.FilterSettings(groups="cell_type")
+
+
+def full():
+    """One de run that writes fields of every place."""
+    adata = with_donors(small_adata())
+    run_de(adata, storage=EVERYTHING, filter=GROUPS)
+    return adata
+
+
+def names(adata, place):
+    return {str(name) for name in getattr(adata, place) if str(name).startswith("kompot")}
+
+
+def test_by_default_large_fields_of_all_runs_go():
+    adata = full()
+    run_de(adata, "B", "A")
+    before = {place: names(adata, place) for place in ("obs", "var", "uns")}
+    assert kompot.cleanup(adata) is None
+    for place in ("layers", "varm", "obsp"):
+        assert names(adata, place) == set()
+    assert {place: names(adata, place) for place in ("obs", "var", "uns")} == before
+    missing = RunInfo(adata, 0, "de").missing_fields
+    assert {item["location"] for item in missing} == {"layers", "varm", "obsp"}
+    assert "counts" in adata.layers
+
+
+KEEP = {
+    "layers": ("keep_layers", "fold_change", {"kompot_de_A_to_B_fold_change"}),
+    "var": ("keep_var_fields", "is_de", {"kompot_de_A_to_B_is_de"}),
+    "obs": ("keep_obs_fields", "std", {"kompot_de_A_std", "kompot_de_B_std"}),
+    "obsp": ("keep_obsp_fields", "covariance", {"kompot_de_A_to_B_posterior_covariance"}),
+    "varm": ("keep_varm_fields", "local_fdr", {"kompot_de_A_to_B_mahalanobis_local_fdr_groups"}),
+}
+REMOVED_BY_DEFAULT = {"layers": True, "var": False, "obs": False, "obsp": True, "varm": True}
+
+
+@pytest.mark.parametrize("place", KEEP)
+def test_every_form_of_every_argument(place):
+    argument, kind, of_kind = KEEP[place]
+    everything = names(full(), place)
+    assert of_kind <= everything
+    expected = {True: everything, False: set(), None: set()}
+    for value, left in expected.items():
+        adata = full()
+        kompot.cleanup(adata, **{argument: value})
+        assert names(adata, place) == left, value
+    adata = full()
+    kompot.cleanup(adata)
+    assert names(adata, place) == (set() if REMOVED_BY_DEFAULT[place] else everything)
+    for several in ([kind], (kind,), {kind}):
+        adata = full()
+        kompot.cleanup(adata, **{argument: several})
+        assert names(adata, place) == of_kind
+    adata = full()
+    kompot.cleanup(adata, **{argument: []})
+    assert names(adata, place) == set()
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        ("fold_change", TypeError, "keep_layers must be None, True, False or a list"),
+        (3, TypeError, "keep_layers must be"),
+        (["fold_chang"], ValueError, "no type 'fold_chang' of fields. Did you mean 'fold_change'"),
+    ],
+)
+def test_arguments_that_would_keep_or_remove_something_else(value, error, message):
+    adata = full()
+    before = snapshot(adata)
+    with pytest.raises(error, match=message):
+        kompot.cleanup(adata, keep_layers=value)
+    assert_unchanged(adata, before)
+
+
+def test_changes_of_abundance():
+    adata = analysed()
+    kompot.cleanup(adata, analysis_type="da")
+    assert len(names(adata, "obs")) == 8
+    kompot.cleanup(adata, analysis_type="da", keep_obs_fields=["log_fold_change"])
+    assert {name for name in names(adata, "obs") if "_da_" in name} == {"kompot_da_A_to_B_lfc"}
+    assert "kompot_da_A_to_B_lfc_direction_colors" not in adata.uns
+    status = kompot.get_field_status(adata, analysis_type="da")
+    assert status["obs"]["log_fold_change"] == {"kompot_da_A_to_B_lfc": True}
+    assert status["uns"]["colors"] == {"kompot_da_A_to_B_lfc_direction_colors": False}
+    assert status["obs"]["density"] == {"kompot_da_A_log_density": False, "kompot_da_B_log_density": False}
+
+
+@pytest.mark.parametrize(
+    ("value", "left"),
+    [
+        (None, {"kompot_smooth_A_smoothed"}),
+        (False, set()),
+        (True, {"kompot_smooth_A_smoothed", "kompot_smooth_A_std", "kompot_smooth_A_sample_variance"}),
+        (["sample_variance"], {"kompot_smooth_A_sample_variance"}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["smooth", "impute"])
+def test_smoothed_layers(kind, value, left):
+    adata = with_donors(small_adata())
+    run_smooth(adata, sample_col="donor")
+    kompot.cleanup(adata, analysis_type=kind, keep_layers=value)
+    assert names(adata, "layers") == left
+
+
+def three_runs():
+    adata = small_adata()
+    for key in ("first", "second", "third"):
+        run_de(adata, storage=kompot.StorageSettings(result_key=key))
+    return adata
+
+
+@pytest.mark.parametrize(
+    ("run_ids", "left"),
+    [
+        (0, {"second", "third"}),
+        (-1, {"first", "second"}),
+        (np.int64(1), {"first", "third"}),
+        ([0, -1], {"second"}),
+        (range(2), {"third"}),
+        ([], {"first", "second", "third"}),
+        (None, set()),
+    ],
+    ids=["first", "last", "numpy", "two", "range", "none", "all"],
+)
+def test_some_of_several_runs(run_ids, left):
+    adata = three_runs()
+    kompot.cleanup(adata, run_ids)
+    assert {name.split("_")[0] for name in adata.layers if name != "counts"} == left
+
+
+@pytest.mark.parametrize(
+    ("run_ids", "error"), [(3, ValueError), ([0, -4], ValueError), ("0", TypeError), ([0.0], TypeError)]
+)
+def test_unknown_runs_change_nothing(run_ids, error):
+    adata = three_runs()
+    before = snapshot(adata)
+    with pytest.raises(error, match="run_id"):
+        kompot.cleanup(adata, run_ids)
+    assert_unchanged(adata, before)
+
+
+def test_a_copy_on_demand():
+    adata = full()
+    before = snapshot(adata)
+    smaller = kompot.cleanup(adata, inplace=False)
+    assert_unchanged(adata, before)
+    assert names(smaller, "layers") == set()
+
+
+def test_objects_without_runs():
+    adata = small_adata()
+    with pytest.warns(RunRecordWarning, match="nothing was removed"):
+        assert kompot.cleanup(adata) is None
+    with pytest.warns(RunRecordWarning, match="nothing was removed"):
+        assert kompot.cleanup(adata, inplace=False).shape == adata.shape
+    with pytest.raises(ValueError, match="There is no run"):
+        kompot.cleanup(adata, 0)
+    with pytest.raises(ValueError, match="analysis_type must be one of"):
+        kompot.cleanup(adata, analysis_type="dea")
+
+
+def test_fields_of_a_later_run_stay_and_that_is_said():
+    adata = small_adata()
+    run_de(adata)
+    run_de(adata)
+    before = snapshot(adata)
+    with pytest.warns(RunRecordWarning, match=r"later runs of type 'de' wrote them again \(1\).*A_smoothed"):
+        kompot.cleanup(adata, 0)
+    assert_unchanged(adata, before)
+    kompot.cleanup(adata, [0, 1])
+    assert names(adata, "layers") == set()
+
+
+def test_only_what_was_really_replaced_stays():
+    adata = small_adata()
+    run_de(adata, storage=kompot.StorageSettings(store_additional_stats=True))
+    run_de(adata)
+    with pytest.warns(RunRecordWarning, match="A_to_B_fold_change"):
+        kompot.cleanup(adata, 0)
+    assert "kompot_de_A_to_B_fold_change_zscores" not in adata.layers
+    assert "kompot_de_A_to_B_fold_change" in adata.layers
+
+
+def test_cleaning_up_a_view_leaves_its_parent():
+    adata = full()
+    view = adata[:50]
+    kompot.cleanup(view)
+    assert names(view, "layers") == set()
+    assert names(adata, "layers")
+
+
+@pytest.mark.parametrize("at", [1, 3, 12])
+def test_an_interrupt_leaves_everything(monkeypatch, at):
+    adata = full()
+    before = snapshot(adata)
+    calls = []
+    apply = store._apply
+
+    def interrupted(target, change, value):
+        calls.append(change)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        apply(target, change, value)
+
+    monkeypatch.setattr(store, "_apply", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        kompot.cleanup(adata, keep_var_fields=False, keep_obs_fields=False)
+    assert_unchanged(adata, before)
+
+
+def test_states_of_fields():
+    adata = full()
+    del adata.layers["kompot_de_A_smoothed"]
+    status = kompot.get_field_status(adata)
+    assert status["layers"]["smoothed"] == {"kompot_de_A_smoothed": False, "kompot_de_B_smoothed": True}
+    assert status["varm"]["local_fdr"] == {"kompot_de_A_to_B_mahalanobis_local_fdr_groups": True}
+    assert status["obsp"]["covariance"] == {"kompot_de_A_to_B_posterior_covariance": True}
+    mapping = RunInfo(adata).run_info["field_mapping"]
+    listed = {name for kinds in status.values() for fields in kinds.values() for name in fields}
+    assert listed == set(mapping)
+
+
+def test_states_of_an_unknown_run():
+    adata = small_adata()
+    with pytest.raises(ValueError, match="There is no run of type 'de'"):
+        kompot.get_field_status(adata)
+    run_da(adata)
+    with pytest.raises(ValueError, match="run_id=4 not found"):
+        kompot.get_field_status(adata, 4, "da")
+
+
+@pytest.mark.parametrize("form", ["text", "native", "list of texts"])
+def test_records_of_the_published_package(form):
+    adata = with_published_record(published_entry(), form)
+    assert kompot.get_field_status(adata)["var"]["mahalanobis"] == {"kompot_de_A_to_B_mahalanobis": True}
+    kompot.cleanup(adata, keep_var_fields=False)
+    assert names(adata, "var") == set()
