@@ -7,7 +7,7 @@ force in blocks (scikit-learn), O(n² n_dims). Memory O(n) in both.
 import numpy as np
 
 from kompot._threads import available_threads
-from kompot._typing import Float64
+from kompot._typing import Float64, Ints
 
 _TREE_DIMS = 20
 
@@ -31,22 +31,43 @@ def nearest_distances(X: Float64) -> Float64:
     >>> nearest_distances(np.array([[0.0], [1.0], [3.0]]))
     array([1., 1., 2.])
     """
+    return nearest_of_some(X, None)
+
+
+def nearest_of_some(X: Float64, rows: Ints | None) -> Float64:
+    """The same for some of the rows.
+
+    Parameters
+    ----------
+    X
+        Cell states, n_cells x n_dims, at least two cells.
+    rows
+        Which cells; None for all.
+
+    Returns
+    -------
+    Float64
+        One distance per row asked for, to its nearest among all others.
+    """
     if len(X) < 2:
         raise ValueError(f"A nearest other cell needs at least 2 cells, came {len(X)}.")
+    asked = X if rows is None else X[rows]
     if X.shape[1] > _TREE_DIMS:
-        return _by_brute_force(X)
+        return _by_brute_force(X, None if rows is None else asked)
     from scipy.spatial import cKDTree
 
     # Slices at the midpoint of the widest dimension build faster than medians and answer exactly as well.
     tree = cKDTree(X, balanced_tree=False, compact_nodes=False)
-    distances = np.asarray(tree.query(X, k=2, workers=available_threads())[0], dtype=np.float64)
+    distances = np.asarray(tree.query(asked, k=2, workers=available_threads())[0], dtype=np.float64)
     return np.ascontiguousarray(distances[:, 1])
 
 
-def _by_brute_force(X: Float64) -> Float64:
+def _by_brute_force(X: Float64, asked: Float64 | None) -> Float64:
     from sklearn.neighbors import NearestNeighbors
 
-    search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(X)
-    neighbor = search.kneighbors(return_distance=False)[:, 0]
+    search = NearestNeighbors(n_neighbors=1 if asked is None else 2, algorithm="brute").fit(X)
+    neighbors = search.kneighbors(asked, return_distance=False)
     # The search works with |x|² + |y|² - 2xy, which loses small distances to cancellation.
-    return np.asarray(np.linalg.norm(X - X[neighbor], axis=1), dtype=np.float64)
+    if asked is None:
+        return np.asarray(np.linalg.norm(X - X[neighbors[:, 0]], axis=1), dtype=np.float64)
+    return np.asarray(np.linalg.norm(asked[:, None] - X[neighbors], axis=2).max(axis=1), dtype=np.float64)

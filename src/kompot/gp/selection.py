@@ -16,14 +16,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
 
 from kompot._typing import Bools, Float64, Ints
 from kompot.errors import ApproximationWarning, warn
-from kompot.gp.features import Features, FeatureTable, features_at, row_slices
+from kompot.gp.features import FeatureTable, row_slices
 from kompot.gp.kernels import Kernel
 from kompot.gp.landmarks import PivotedCholesky, canonical_order
-from kompot.gp.linalg import add_to_diagonal, cholesky, column_sums_of_squares, solve_lower
+from kompot.gp.pool import Chosen, Target, chosen_at, chosen_of, gram_of, grow, kept_degrees, truncate_axes
 
 POOL_SIZE = 10_000
 """Number of cells up to which all are candidates for landmarks."""
@@ -34,10 +33,6 @@ LARGEST_POOL = 25_000
 TOLERANCE = 3e-4
 """Lost degrees of freedom allowed per degree kept. On seven real and simulated embeddings, distances
 then differ from their limit by a median of 1e-5 to 8e-5, a quarter of this number (`benchmarks/tolerance.py`)."""
-
-# Share of the loss allowed that the landmarks may take; the rest is for the axes dropped. Less means more landmarks
-# and fewer features.
-_LANDMARK_SHARE = 0.6
 
 
 @dataclass(frozen=True)
@@ -63,34 +58,6 @@ class Approximation:
     def converged(self) -> bool:
         """Whether no more degrees of freedom are lost than allowed."""
         return self.lost_degrees <= self.allowed_degrees
-
-
-@dataclass(frozen=True)
-class Target:
-    """How many degrees of freedom may be lost."""
-
-    share: float
-    """Share of the degrees kept."""
-    floor: float = 0.0
-    """Degrees that may be lost in any case."""
-
-    def allowed(self, kept: float) -> float:
-        """Degrees that may be lost where so many are kept."""
-        return max(self.share * kept, self.floor)
-
-    def __mul__(self, factor: float) -> Target:
-        return Target(factor * self.share, factor * self.floor)
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """Features chosen on a pool of cells."""
-
-    features: Features
-    phi: Float64
-    """Features of the pool."""
-    residual: Float64
-    """Prior variance of each cell of the pool that they miss."""
 
 
 def select_features(
@@ -153,14 +120,14 @@ def select_features(
     # Cells on which the features were not chosen are represented a little worse, hence the margin.
     target = aim if size == n_cells else aim * 0.8
     if stored is not None:
-        again = _chosen_at(stored, X[order[places]], kernel, jitter)
+        again = chosen_at(stored, X[order[places]], kernel, jitter)
         cells, approximation = _verified(again, X, order, places, target, sigma, aim)
         if approximation.converged:
             return cells, approximation
     while True:
         pool = PivotedCholesky(kernel, X[order[places]], np.searchsorted(places, pivots))
-        _grow(pool, rng, limit, target * _LANDMARK_SHARE, weight=n_cells / len(places) / sigma**2)
-        chosen = _chosen_of(pool, jitter)
+        grow(pool, rng, limit, target, weight=n_cells / len(places) / sigma**2)
+        chosen = chosen_of(pool, jitter)
         cells, approximation = _verified(chosen, X, order, places, target, sigma, aim, capped=pool.rank >= limit)
         if len(places) == n_cells or approximation.converged or pool.rank >= limit:
             break
@@ -208,27 +175,8 @@ def assess(
     return _assess(residual, gram, sigma, Target(tolerance, negligible * len(rows) / sigma**2), capped=False)
 
 
-def _grow(pool: PivotedCholesky, rng: np.random.Generator, limit: int, target: Target, weight: float) -> None:
-    """Add landmarks until the target is met, then drop those at the end that were not needed."""
-    kept = 0.0
-    while pool.rank < limit and not pool.exhausted:
-        pool.extend(rng, limit - pool.rank)
-        lost = float(pool.residual.sum()) * weight
-        # Kept degrees are at most the rank, and only rise with it: counting them (O(n r²)) waits until it can matter,
-        # and once is enough.
-        if lost > target.allowed(pool.rank):
-            continue
-        kept = kept or _kept_degrees(_gram(pool.features), weight)
-        if lost <= target.allowed(kept):
-            # Dropping features loses at most as many degrees as their residual variance counts.
-            lost_at = pool.residual_sums() * weight
-            enough = np.maximum(target.share * (kept - lost_at), target.floor)
-            pool.truncate(int(np.argmax(lost_at <= enough)))
-            return
-
-
 def _verified(
-    chosen: _Chosen,
+    chosen: Chosen,
     X: Float64,
     order: Ints,
     places: Ints,
@@ -239,48 +187,11 @@ def _verified(
     capped: bool = False,
 ) -> tuple[FeatureTable, Approximation]:
     """Truncate features chosen on a pool (`order[places]`), and look how well they represent all cells that matter."""
-    chosen = _truncate(chosen, target, len(order) / len(places) / sigma**2)
+    chosen = truncate_axes(chosen, target, len(order) / len(places) / sigma**2)
     cells = FeatureTable(chosen.features, X)
     cells.fill(order[places], chosen.phi)
     residual, gram = _measure(cells, order)
     return cells, _assess(residual, gram, sigma, aim, capped=capped)
-
-
-def _chosen_of(pool: PivotedCholesky, jitter: float) -> _Chosen:
-    """Features along the landmarks of the pool."""
-    landmarks = pool.X[pool.pivots]
-    if jitter:
-        return _chosen_at(landmarks, pool.X, pool.kernel, jitter)
-    features = Features(pool.kernel, landmarks, np.tril(pool.features[pool.pivots]))
-    return _Chosen(features, pool.features, pool.residual)
-
-
-def _chosen_at(landmarks: Float64, X: Float64, kernel: Kernel, jitter: float) -> _Chosen:
-    """Features along given landmarks."""
-    features = features_at(landmarks, kernel, jitter)
-    phi = features(X)
-    return _Chosen(features, phi, features.residual(X, phi))
-
-
-def _truncate(chosen: _Chosen, target: Target, weight: float) -> _Chosen:
-    """Turn the features to their principal axes over the pool, and drop the least ones until the target is reached."""
-    degrees, axes = linalg.eigh(weight * _gram(chosen.phi), check_finite=False)
-    degrees = np.maximum(degrees, 0.0)
-    # After dropping 0, 1, 2, ... axes: what is lost, and what is kept.
-    lost = weight * chosen.residual.sum() + np.append(0.0, np.cumsum(degrees))
-    kept = np.append(np.cumsum((degrees / (1.0 + degrees))[::-1])[::-1], 0.0)
-    within = lost <= np.maximum(target.share * kept, target.floor)
-    dropped = min(int(np.flatnonzero(within).max(initial=0)), len(degrees) - 1)
-    V = axes[:, dropped:]
-    phi = chosen.phi @ V
-    missed = column_sums_of_squares(chosen.phi.T) - column_sums_of_squares(phi.T)
-    return _Chosen(chosen.features.rotated(V), phi, chosen.residual + np.maximum(missed, 0.0))
-
-
-def _gram(phi: Float64) -> Float64:
-    """`Phiᵀ Phi`, one triangle computed."""
-    product: Float64 = phi.T @ phi
-    return product
 
 
 def _measure(cells: FeatureTable, order: Ints) -> tuple[Float64, Float64]:
@@ -292,23 +203,13 @@ def _measure(cells: FeatureTable, order: Ints) -> tuple[Float64, Float64]:
     for rows in row_slices(len(cells.X), cells.features.rows_per_chunk()):
         phi = cells.rows(rows)
         residual[rows] = cells.features.residual(cells.X[rows], phi)
-        gram += _gram(phi if wanted[rows].all() else phi[wanted[rows]])
+        gram += gram_of(phi if wanted[rows].all() else phi[wanted[rows]])
     return residual[order], gram
-
-
-def _kept_degrees(gram: Float64, weight: float) -> float:
-    """`tr(I - B⁻¹)` with `B = I + weight * gram`, from the factor of B."""
-    L = cholesky(
-        add_to_diagonal(weight * gram, 1.0),
-        "The precision of the coefficients",
-        "Increase sigma or check cov_func.",
-    )
-    return float(len(L) - np.sum(solve_lower(L, np.eye(len(L))) ** 2))
 
 
 def _assess(residual: Float64, gram: Float64, sigma: float, target: Target, *, capped: bool) -> Approximation:
     lost = float(residual.sum()) / sigma**2
-    kept = _kept_degrees(gram, 1.0 / sigma**2)
+    kept = kept_degrees(gram, 1.0 / sigma**2)
     return Approximation(
         rank=len(gram),
         residual_mean=float(residual.mean()),
