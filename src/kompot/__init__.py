@@ -4,6 +4,7 @@ from kompot import anndata, datasets
 from kompot._version import __version__
 from kompot.anndata import (
     RepresentationReport,
+    ResourcePlan,
     RunComparison,
     RunInfo,
     check_underrepresentation,
@@ -53,6 +54,7 @@ __all__ = [
     "OutputSettings",
     "Predictor",
     "RepresentationReport",
+    "ResourcePlan",
     "RunComparison",
     "RunInfo",
     "SampleVarianceEstimator",

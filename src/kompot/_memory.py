@@ -30,6 +30,20 @@ def available_bytes(root: Path = _CGROUP) -> int:
     return min([psutil.virtual_memory().available, *container_bytes(root)])
 
 
+def total_bytes(root: Path = _CGROUP) -> int:
+    """All memory of the machine, or the container's limit if that is smaller: bytes."""
+    total = int(psutil.virtual_memory().total)
+    limits = [int(text) for name, *_ in _CONTROLLERS if (text := _read(root / name)).isdigit()]
+    return min([total, *limits])
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
 def container_bytes(root: Path) -> list[int]:
     """What each memory limit of the container leaves; empty where there is none."""
     left = []

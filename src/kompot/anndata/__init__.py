@@ -1,5 +1,6 @@
 """The analyses on AnnData objects, and what can be done with their records."""
 
+from kompot.anndata.planning.resource_plan import ResourcePlan
 from kompot.anndata.representation_report import RepresentationReport, check_underrepresentation
 from kompot.anndata.run_cleanup import cleanup, get_field_status
 from kompot.anndata.run_comparison import RunComparison
@@ -13,6 +14,7 @@ from kompot.anndata.stored_fdr import compute_fdr, extract_null_distribution, re
 
 __all__ = [
     "RepresentationReport",
+    "ResourcePlan",
     "RunComparison",
     "RunInfo",
     "check_underrepresentation",

@@ -138,10 +138,15 @@ def require_memory_for_covariance(n_cells: int) -> None:
 
 def free_bytes(place: Path) -> int:
     """Free space where a directory is or will be made."""
+    return shutil.disk_usage(existing_parent(place)).free
+
+
+def existing_parent(place: Path) -> Path:
+    """The directory itself, or the nearest one above it that exists."""
     existing = place.absolute()
     while not existing.exists():
         existing = existing.parent
-    return shutil.disk_usage(existing).free
+    return existing
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from kompot.anndata.da_request import DARequest, DASettings, build_da_request
 from kompot.anndata.deliver import deliver, writes_results
 from kompot.anndata.fields import DIRECTION_COLORS
 from kompot.anndata.overwrite import check_overwrite
+from kompot.anndata.planning.plans import plan_da
+from kompot.anndata.planning.report import shown
 from kompot.anndata.store import Change
 from kompot.anndata.uns import landmark_entry, record_changes
 from kompot.differential.abundance import DifferentialAbundance
@@ -33,6 +35,8 @@ def da(
     storage: StorageSettings | None = None,
     output: OutputSettings | None = None,
     model: ModelSettings | None = None,
+    *,
+    dry_run: bool = False,
     **density_kwargs: Any,
 ) -> Any:
     """Differential abundance between two conditions, over the landscape of cell states.
@@ -62,6 +66,8 @@ def da(
         Where results are stored and what is returned.
     model
         `density_predictor1/2` and `variance_predictor1/2` are used instead of fitting.
+    dry_run
+        Print and return a `ResourcePlan` (time, memory, fields) instead of running; nothing is changed.
     **density_kwargs
         Further parameters of `kompot.DensityEstimator` (`d`, `mu`, `d_method`, `cov_func`, ...), and
         `sync_parameters=True` and `calibrate_offset=True` of `kompot.DifferentialAbundance`.
@@ -95,6 +101,8 @@ def da(
     """
     settings = DASettings(**settings_of(gp=gp, threshold=threshold, storage=storage, output=output, model=model))
     request = build_da_request(adata, groupby, (condition1, condition2), obsm_key, sample_col, settings, density_kwargs)
+    if dry_run:
+        return shown(plan_da(adata, request))
     if writes_results(settings.output):
         check_overwrite(adata, request.fields.values(), settings.storage.overwrite, "da")
     analysis = fit(request)

@@ -13,6 +13,8 @@ from kompot.anndata.compute import DEOutcome, compute
 from kompot.anndata.deliver import deliver, writes_results
 from kompot.anndata.layer_storage import LayerPlan, layer_arrays, plan_layers, require_memory_for_covariance
 from kompot.anndata.overwrite import check_overwrite
+from kompot.anndata.planning.plans import plan_de
+from kompot.anndata.planning.report import shown
 from kompot.anndata.record import de_record
 from kompot.anndata.request import DERequest, DESettings, build_request
 from kompot.anndata.results import field_changes, gene_table, result_dict
@@ -81,7 +83,7 @@ def de(
         Settings objects; None for all defaults. `filter` selects the cells used and the groups that results are
         reported for as well, `model` brings fitted models, `storage` says what is kept and where.
     dry_run
-        Estimate resources instead of running. Not supported yet.
+        Print and return a `ResourcePlan` (time, memory, disk, fields) instead of running; nothing is changed.
     **function_kwargs
         Further parameters of `kompot.FunctionEstimator`, for example `cov_func` or `mu`.
 
@@ -91,7 +93,7 @@ def de(
         None by default: results are in `adata`. A dictionary (`model`, `table`, `landmarks`, `field_names`,
         `underrepresentation`, `groups`, `fdr_summary`, `null`) with `return_full_results` or `return_null_data`, and
         with `inplace=False`; a new AnnData object with `copy`; the tuple of both with `copy` and
-        `return_full_results`.
+        `return_full_results`. With `dry_run`, the `ResourcePlan`.
 
     Raises
     ------
@@ -100,8 +102,6 @@ def de(
         computed.
     MemoryError
         Where neither memory nor disk has room for the layers, before any computation.
-    NotImplementedError
-        For `dry_run`, which this version does not have.
 
     Notes
     -----
@@ -123,11 +123,11 @@ def de(
     True
     """
     settings = DESettings(**settings_of(gp=gp, fdr=fdr, filter=filter, storage=storage, output=output, model=model))
-    if dry_run:
-        raise NotImplementedError("kompot.de does not support dry_run yet; leave it at its default.")
     request = build_request(
         adata, groupby, (condition1, condition2), obsm_key, layer, genes, sample_col, settings, function_kwargs
     )
+    if dry_run:
+        return shown(plan_de(adata, request, *planned_layers(request)))
     writes = writes_results(settings.output)
     if writes:
         check_overwrite(adata, request.fields.values(), settings.storage.overwrite, "de")
@@ -155,6 +155,14 @@ def layer_plan(request: DERequest, *, wanted: bool) -> LayerPlan:
     return plan_layers(
         storage, names, (len(request.X), n_genes), columns, all_cells=bool(request.cells.evaluated.all())
     )
+
+
+def planned_layers(request: DERequest) -> tuple[LayerPlan | None, str | None]:
+    """Where layers will go, or why they cannot go anywhere."""
+    try:
+        return layer_plan(request, wanted=writes_results(request.settings.output)), None
+    except (MemoryError, ImportError) as problem:
+        return None, str(problem)
 
 
 def changes_of(adata: AnnData, request: DERequest, outcome: DEOutcome, table: pd.DataFrame) -> list[Change]:

@@ -17,6 +17,8 @@ from kompot.anndata.extract import expression_rows
 from kompot.anndata.fields import by_place, field_mapping
 from kompot.anndata.history import environment, settings_record, timestamp
 from kompot.anndata.overwrite import check_overwrite
+from kompot.anndata.planning.plans import plan_smooth
+from kompot.anndata.planning.report import shown
 from kompot.anndata.progress import progress_bar
 from kompot.anndata.smooth_request import SmoothRequest, SmoothSettings, build_smooth_request
 from kompot.anndata.store import Change
@@ -39,6 +41,8 @@ def smooth_expression(
     storage: StorageSettings | None = None,
     output: OutputSettings | None = None,
     model: ModelSettings | None = None,
+    *,
+    dry_run: bool = False,
     **function_kwargs: Any,
 ) -> Any:
     """Smooth gene expression of one condition, and evaluate it at every cell.
@@ -67,6 +71,8 @@ def smooth_expression(
         Where results are stored and what is returned.
     model
         `model1`, a fitted `kompot.ExpressionModel`, is used instead of fitting.
+    dry_run
+        Print and return a `ResourcePlan` (time, memory, fields) instead of running; nothing is changed.
     **function_kwargs
         Further parameters of `kompot.FunctionEstimator`.
 
@@ -100,6 +106,8 @@ def smooth_expression(
     request = build_smooth_request(
         adata, groupby, condition, obsm_key, layer, genes, sample_col, settings, function_kwargs
     )
+    if dry_run:
+        return shown(plan_smooth(adata, request))
     if writes_results(settings.output):
         check_overwrite(adata, request.fields.values(), settings.storage.overwrite, "smooth")
     fitted, layers = compute(request)
