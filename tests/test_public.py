@@ -38,9 +38,12 @@ SIGNATURES = {
         "adata groupby condition1 condition2 obsm_key layer genes sample_col gp fdr filter storage output model "
         "dry_run function_kwargs"
     ),
-    "da": "adata groupby condition1 condition2 obsm_key sample_col gp threshold storage output model density_kwargs",
+    "da": (
+        "adata groupby condition1 condition2 obsm_key sample_col gp threshold storage output model dry_run "
+        "density_kwargs"
+    ),
     "smooth_expression": (
-        "adata groupby condition obsm_key layer genes sample_col gp storage output model function_kwargs"
+        "adata groupby condition obsm_key layer genes sample_col gp storage output model dry_run function_kwargs"
     ),
 }
 

@@ -203,12 +203,6 @@ def test_invalid_values_on_disk_are_found_while_reading(tmp_path):
     backed.file.close()
 
 
-@pytest.mark.usefixtures("no_work")
-def test_dry_run_says_so():
-    with pytest.raises(NotImplementedError, match="dry_run"):
-        kompot.de(small_adata(), **ARGUMENTS, dry_run=True)
-
-
 def test_names_without_effect_are_one_warning():
     adata = small_adata()
     output = kompot.OutputSettings(**QUIET)

@@ -18,6 +18,7 @@ from kompot.anndata.extract import label_column, plain_label
 from kompot.anndata.groups import parse_groups
 from kompot.anndata.representation import Counts, count_cells, description, underrepresented
 from kompot.anndata.run_text import aligned_lines
+from kompot.anndata.show import show
 
 
 class RepresentationReport(dict[str, Any]):
@@ -122,7 +123,7 @@ def check_underrepresentation(
     if warn and found:
         _warn(found, counts, min_cells, min_percentage)
     if print_summary:
-        print(summary_text(report, groupby))  # noqa: T201  asked for
+        show(summary_text(report, groupby))
     return report
 
 

@@ -22,6 +22,8 @@ from kompot.gp.parameters import GPParameters
 from kompot.gp.pool import Target, chosen_at, chosen_of, gram_of, grow, kept_degrees, truncate_axes
 
 _SAMPLED_CELLS = 4000
+_MOST_SAMPLED = 12_000
+_CELLS_PER_LANDMARK = 6
 _SAMPLED_DISTANCES = 2000
 # Of the tolerance; `select_features` leaves the same margin to cells outside its pool.
 _MARGIN = 0.8
@@ -90,9 +92,19 @@ def expected_features(parameters: GPParameters, kernel: Kernel, X: Float64) -> E
     given = parameters.landmark_matrix(X.shape[1])
     if given is not None:
         return ExpectedFeatures(len(given), features_at(given, kernel, parameters.jitter).rank, np.nan, capped=False)
+    size = min(len(X), _SAMPLED_CELLS)
+    while True:
+        found = _from_sample(parameters, kernel, X, size)
+        # With few cells per landmark too few landmarks are found.
+        if size == len(X) or size >= _MOST_SAMPLED or found.n_landmarks < size / _CELLS_PER_LANDMARK:
+            return found
+        size = min(len(X), 3 * size)
+
+
+def _from_sample(parameters: GPParameters, kernel: Kernel, X: Float64, size: int) -> ExpectedFeatures:
     rng = np.random.default_rng(parameters.seed)
     n_cells, noise = len(X), parameters.noise
-    sampled = X if n_cells <= _SAMPLED_CELLS else X[rng.permutation(n_cells)[:_SAMPLED_CELLS]]
+    sampled = X if n_cells == size else X[rng.permutation(n_cells)[:size]]
     weight = n_cells / len(sampled) / noise**2
     margin = 1.0 if n_cells == len(sampled) else _MARGIN
     target = Target(parameters.tolerance, parameters.negligible * n_cells / noise**2) * margin

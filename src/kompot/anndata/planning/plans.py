@@ -21,6 +21,7 @@ from kompot.anndata.planning.stages import Fit, Work
 from kompot.anndata.planning.workload import Landscape, expression_of
 from kompot.anndata.request import DERequest
 from kompot.anndata.smooth_request import SmoothRequest
+from kompot.gp.moments import rows_per_chunk
 
 _SINGLE, _DOUBLE = 4, 8
 
@@ -206,7 +207,8 @@ def _smooth_layers(work: Work, fit: Fit, n_layers: int, size: int) -> Stage:
     stage = stages.layers(work, fit, n_layers, size, fit.kept, on_disk=False)
     entries = float(fit.land.n_evaluated * fit.n_genes)
     seconds = stage.seconds / 2 + work.elementwise(8e-9 * entries) + work.double(3.0 * entries / max(fit.n_genes, 1))
-    return replace(stage, seconds=seconds, peak_bytes=stage.peak_bytes + 3 * 48_000_000)
+    rows = min(fit.land.n_cells, rows_per_chunk(fit.n_genes, fit.land.rank, _DOUBLE))
+    return replace(stage, seconds=seconds, peak_bytes=stage.peak_bytes + 3 * _DOUBLE * rows * fit.n_genes)
 
 
 def plan_da(adata: AnnData, request: DARequest) -> ResourcePlan:

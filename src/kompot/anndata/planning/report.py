@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from kompot.anndata.run_text import aligned_lines
+from kompot.anndata.show import show
 
 if TYPE_CHECKING:
     from kompot.anndata.planning.resource_plan import ResourcePlan
@@ -124,5 +125,5 @@ def _fields(plan: ResourcePlan) -> list[tuple[str, str, str]]:
 
 def shown(plan: ResourcePlan) -> ResourcePlan:
     """The plan, printed."""
-    print(plan.format_report())  # noqa: T201  what a dry run is for
+    show(plan.format_report())
     return plan

@@ -17,7 +17,7 @@ from kompot.gp.moments import rows_per_chunk
 # Exponentials per second of the machine on which the seconds below were measured.
 _REFERENCE = 1.1e8
 # Memory that stays with the process: buffers of BLAS, pieces that the allocator keeps.
-OVERHEAD = 50_000_000
+OVERHEAD = 30_000_000
 _CHUNK = 64_000_000
 _DOUBLE = 8
 _SINGLE = 4
@@ -59,7 +59,7 @@ def feature_choice(work: Work, land: Landscape) -> Stage:
     choosing = work.elementwise(1.5e-7 * p * m + 2.0e-4 * m) + work.double(2.0 * p * m * m + 2.0 * p * m * r)
     verifying = evaluation(work, land) + work.double(1.0 * n * r * r)
     growing = _POOL_ARRAYS * _DOUBLE * p * m
-    measuring = _DOUBLE * p * (1.25 * m + r) + land.table + 2 * chunk_bytes(n, m)
+    measuring = _DOUBLE * p * (1.25 * m + r) + land.table + int(1.5 * chunk_bytes(n, m))
     return Stage("choice of features", choosing + verifying, int(OVERHEAD + max(growing, measuring)))
 
 
@@ -156,7 +156,7 @@ def shuffling(work: Work, data: Expression, n_null: int, kept: int, land: Landsc
     bytes_per_value = data.itemsize + data.index_size
     allowed = max(256e6, 0.25 * data.stored * 12) / 12
     block = min(share, allowed)
-    seconds = work.elementwise(1.0e-7 * share) + (data.read_seconds or 0.0)
+    seconds = work.elementwise(1.0e-7 * share + 1.0e-4 * n_null) + (data.read_seconds or 0.0)
     # Values, new places and the sorted result, at the same time.
     peak = block * (2 * bytes_per_value + 8 + data.index_size)
     return Stage("shuffling of null genes", seconds, int(OVERHEAD + land.table + kept + peak))
@@ -178,7 +178,7 @@ def distances(work: Work, fit: Fit, n_points: int, kept: int) -> Stage:
 def false_discoveries(work: Work, n_genes: int, n_null: int, n_groups: int, kept: int) -> Stage:
     """Densities of null and observed distances, for the landscape and each group."""
     seconds = (1 + n_groups) * work.elementwise(1.0e-8 * 1500 * (n_genes + n_null) + 0.02)
-    return Stage("false discovery rates", seconds, OVERHEAD + kept + 40_000_000)
+    return Stage("false discovery rates", seconds, OVERHEAD + kept + min(40_000_000, 24_000 * (n_genes + n_null)))
 
 
 def groups(work: Work, sizes: list[int], fit: Fit, kept: int) -> Stage:
