@@ -62,6 +62,19 @@ def test_a_sample_with_too_few_cells_per_landmark_grows(monkeypatch):
     )
 
 
+def test_numbers_beyond_those_of_the_sample(monkeypatch):
+    monkeypatch.setattr(expected, "_SAMPLED_CELLS", 800)
+    monkeypatch.setattr("kompot.gp.selection.POOL_SIZE", 2500)
+    X, parameters = np.random.default_rng(0).uniform(size=(9000, 2)), RegressionParameters(ls=0.6)
+    kernel = parameters.kernel(lambda: np.nan)
+    cells, approximation = prepare_features(parameters, kernel, X)
+    assert len(cells.features.landmarks) > 1.3 * 800 / 4
+    found = expected_features(parameters, kernel, X)
+    assert found.n_landmarks == pytest.approx(len(cells.features.landmarks), rel=0.2)
+    assert found.rank == pytest.approx(approximation.rank, rel=0.15)
+    assert found.kept_degrees == pytest.approx(approximation.kept_degrees, rel=0.03)
+
+
 def test_a_limit_that_will_not_do():
     parameters = RegressionParameters(ls=0.1, n_landmarks=5)
     found = expected_features(parameters, Matern52(0.1), curve(300))

@@ -85,7 +85,7 @@ def test_a_kernel_of_low_rank_exhausts_the_pool():
 def test_truncation_gives_the_shorter_factor(rank):
     X, kernel = manifold(60, 3), Matern52(0.5)
     pool = grown(kernel, X, 40)
-    promised = pool.residual_sums()[rank]
+    promised = pool.residual_sums(np.ones(len(pool.X)))[rank]
     pivots = pool.pivots[:rank]
     pool.truncate(rank)
     np.testing.assert_array_equal(pool.pivots, pivots)
@@ -112,3 +112,21 @@ def test_blocks_choose_with_the_probabilities_of_one_draw_at_a_time(rank):
     expected = [n_runs * exact[pivots] for pivots in counted]
     assert min(expected) > 5
     assert stats.chisquare(list(counted.values()), expected).pvalue > 0.01
+
+
+def test_witnesses_are_followed_but_never_chosen():
+    X, kernel = manifold(90, 3), Matern52(0.7)
+    pool = PivotedCholesky(kernel, X, n_candidates=30)
+    rng = np.random.default_rng(0)
+    while not pool.exhausted and pool.rank < 40:
+        pool.extend(rng, 40 - pool.rank)
+    assert pool.rank == 30
+    assert set(pool.pivots) == set(range(30))
+    U = X[pool.pivots]
+    missed = np.diag(kernel(X, X) - kernel(X, U) @ np.linalg.solve(kernel(U, U), kernel(U, X)))
+    np.testing.assert_allclose(pool.residual, missed, atol=1e-8)
+    assert pool.residual[30:].max() > 1e-3
+    weights = np.arange(1.0, 91.0)
+    sums = pool.residual_sums(weights)
+    assert sums[0] == pytest.approx(weights.sum(), rel=1e-9)  # nothing represented: the prior variance 1 of each
+    assert sums[-1] == pytest.approx(weights @ missed, rel=1e-5)

@@ -153,6 +153,19 @@ def test_selection_on_a_subset_is_verified_on_all_cells(monkeypatch, pool_size):
     np.testing.assert_array_equal(shuffled.landmarks, features.landmarks)
 
 
+@pytest.mark.parametrize("length_scale", [0.5, 2.0])
+def test_the_loss_of_all_cells_is_foreseen_from_some(monkeypatch, length_scale):
+    # Without witnesses the first attempt would miss the tolerance where a pool needs many of its cells as landmarks.
+    monkeypatch.setattr("kompot.gp.selection.POOL_SIZE", 1500)
+    attempts = []
+    verified = module._verified
+    monkeypatch.setattr(module, "_verified", lambda *a, **k: attempts.append(1) or verified(*a, **k))
+    X = np.random.default_rng(0).uniform(size=(12_000, 2))
+    _, record = select_features(X, Matern52(length_scale))
+    assert len(attempts) == 1
+    assert 0.8 < record.lost_degrees / record.allowed_degrees <= 1.0
+
+
 @pytest.mark.parametrize("n_outliers", [1, 5])
 def test_cells_outside_the_subset_are_found(monkeypatch, n_outliers):
     monkeypatch.setattr("kompot.gp.selection.POOL_SIZE", 100)

@@ -1,8 +1,9 @@
 """How many features an analysis will choose, from a few thousand cells and before the analysis itself.
 
 The length scale follows from the nearest neighbours, among all cells, of some of them. The features are chosen as
-`kompot.gp.selection` does, among some cells each of which counts for several. Cost O(n log n) for the neighbours and
-O(p m²) for m landmarks among p sampled cells.
+`kompot.gp.selection` does, but among fewer cells. Where these would need more landmarks than they can choose well,
+fewer are chosen, and their number is extrapolated: the eigenvalues of a Matérn kernel fall by a power law, and so does
+the loss with the number of landmarks m. Cost O(n log n) for the neighbours and O(p m²) for p sampled cells.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from kompot.gp.landmarks import PivotedCholesky
 from kompot.gp.length_scale import length_scale
 from kompot.gp.neighbors import nearest_of_some
 from kompot.gp.parameters import GPParameters
-from kompot.gp.pool import Target, chosen_at, chosen_of, gram_of, grow, kept_degrees, truncate_axes
+from kompot.gp.pool import LANDMARK_SHARE, Chosen, Sample, Target, chosen_at, chosen_of, grow, truncate_axes
+from kompot.gp.selection import MARGIN, drawn_cells, pool_size
 
 _SAMPLED_CELLS = 4000
 _MOST_SAMPLED = 12_000
-_CELLS_PER_LANDMARK = 6
+_CELLS_PER_LANDMARK = 4
+# By more than this the number of landmarks is not extrapolated while more cells can be sampled.
+_FARTHEST = 3.0
 _SAMPLED_DISTANCES = 2000
-# Of the tolerance; `select_features` leaves the same margin to cells outside its pool.
-_MARGIN = 0.8
 
 
 @dataclass(frozen=True)
@@ -92,31 +94,56 @@ def expected_features(parameters: GPParameters, kernel: Kernel, X: Float64) -> E
     given = parameters.landmark_matrix(X.shape[1])
     if given is not None:
         return ExpectedFeatures(len(given), features_at(given, kernel, parameters.jitter).rank, np.nan, capped=False)
-    size = min(len(X), _SAMPLED_CELLS)
+    n_cells = len(X)
+    limit, size = min(n_cells, parameters.n_landmarks or n_cells), min(n_cells, _SAMPLED_CELLS)
     while True:
-        found = _from_sample(parameters, kernel, X, size)
-        # With few cells per landmark too few landmarks are found.
-        if size == len(X) or size >= _MOST_SAMPLED or found.n_landmarks < size / _CELLS_PER_LANDMARK:
-            return found
-        size = min(len(X), 3 * size)
+        chosen, sample, target, more = _from_sample(parameters, kernel, X, limit, size)
+        if more <= _FARTHEST or size >= min(n_cells, _MOST_SAMPLED):
+            return _expected(chosen, sample, target, limit, more)
+        size = min(n_cells, 3 * size)
 
 
-def _from_sample(parameters: GPParameters, kernel: Kernel, X: Float64, size: int) -> ExpectedFeatures:
+def _from_sample(
+    parameters: GPParameters, kernel: Kernel, X: Float64, limit: int, size: int
+) -> tuple[Chosen, Sample, Target, float]:
+    """Landmarks chosen on some cells, what they may lose, and by how much their number must grow."""
     rng = np.random.default_rng(parameters.seed)
     n_cells, noise = len(X), parameters.noise
-    sampled = X if n_cells == size else X[rng.permutation(n_cells)[:size]]
-    weight = n_cells / len(sampled) / noise**2
-    margin = 1.0 if n_cells == len(sampled) else _MARGIN
-    target = Target(parameters.tolerance, parameters.negligible * n_cells / noise**2) * margin
-    limit = min(n_cells, parameters.n_landmarks or n_cells)
+    places, witnesses = drawn_cells(n_cells, size, rng)
+    sample = Sample(X[np.concatenate([places, witnesses])], size, n_cells, noise)
+    target = Target(parameters.tolerance, parameters.negligible * n_cells / noise**2)
+    target *= MARGIN if pool_size(n_cells) < n_cells else 1.0
     if parameters.stored_landmarks is not None:
-        chosen = chosen_at(parameters.stored_landmarks, sampled, kernel, parameters.jitter)
-    else:
-        pool = PivotedCholesky(kernel, sampled)
-        grow(pool, rng, limit, target, weight)
-        chosen = chosen_of(pool, parameters.jitter)
-    lost = float(chosen.residual.sum()) * weight
-    chosen = truncate_axes(chosen, target, weight)
-    kept = kept_degrees(gram_of(chosen.phi), weight)
-    m = len(chosen.features.landmarks)
-    return ExpectedFeatures(m, chosen.features.rank, kept, capped=m >= limit and lost > target.allowed(kept))
+        return chosen_at(parameters.stored_landmarks, sample.X, kernel, parameters.jitter), sample, target, 1.0
+    pool = PivotedCholesky(kernel, sample.X, n_candidates=size)
+    most = limit if size == n_cells else min(limit, size // _CELLS_PER_LANDMARK)
+    grow(pool, sample, rng, most, target)
+    chosen, excess = chosen_of(pool, parameters.jitter), _excess(pool, sample, target)
+    if most == limit or excess <= 1.0:
+        return chosen, sample, target, 1.0
+    # The axes that so few landmarks are worth, for a loss in proportion to theirs.
+    return chosen, sample, target * excess, _landmarks_missing(pool, sample, excess)
+
+
+def _excess(pool: PivotedCholesky, sample: Sample, target: Target) -> float:
+    """The loss of the landmarks over what they may lose."""
+    lost = float(sample.weights @ pool.residual)
+    return lost / (LANDMARK_SHARE * target.allowed(sample.kept_degrees(pool.features)))
+
+
+def _landmarks_missing(pool: PivotedCholesky, sample: Sample, excess: float) -> float:
+    """By how much the number of landmarks must grow until they lose so many times less."""
+    lost, half = pool.residual_sums(sample.weights), pool.rank // 2
+    exponent = np.log(lost[half] / lost[-1]) / np.log(pool.rank / half)
+    return float(excess ** (1.0 / exponent))
+
+
+def _expected(chosen: Chosen, sample: Sample, target: Target, limit: int, more: float) -> ExpectedFeatures:
+    """What a choice on a sample comes to where so many times more landmarks are needed."""
+    lost = float(sample.weights @ chosen.residual)
+    chosen = truncate_axes(chosen, sample, target)
+    kept, m = sample.kept_degrees(chosen.phi), round(more * len(chosen.features.landmarks))
+    if m > limit:
+        return ExpectedFeatures(limit, limit, kept, capped=True)
+    capped = m == limit and lost > target.allowed(kept)
+    return ExpectedFeatures(m, round(more * chosen.features.rank), kept, capped=capped)

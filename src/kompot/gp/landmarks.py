@@ -47,6 +47,8 @@ class PivotedCholesky:
     """Variance of each cell of the pool that the features miss, n."""
     pivots: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Rows of the pool that are landmarks, in the order of the features, r; those given at construction are kept."""
+    n_candidates: int | None = None
+    """Only the first so many rows may become landmarks; the others show how cells fare that may not. None: all."""
 
     def __post_init__(self) -> None:
         self._room = np.empty((len(self.X), 2 * _SMALLEST_BLOCK), order="F")
@@ -69,8 +71,8 @@ class PivotedCholesky:
 
     @property
     def exhausted(self) -> bool:
-        """Whether no cell has residual variance above rounding."""
-        return bool(self.residual.max() <= self._floor)
+        """Whether no candidate has residual variance above rounding."""
+        return bool(self.residual[: self.n_candidates].max() <= self._floor)
 
     def extend(self, rng: np.random.Generator, limit: int) -> None:
         """Add a block of landmarks, at most `limit`, at least one unless the pool is exhausted."""
@@ -95,11 +97,11 @@ class PivotedCholesky:
         self.residual += column_sums_of_squares(self.features[:, rank:].T)
         self.pivots = self.pivots[:rank]
 
-    def residual_sums(self) -> Float64:
-        """Total residual variance after each number of features 0..r: r + 1 values, falling."""
-        gains = column_sums_of_squares(self.features)
+    def residual_sums(self, weights: Float64) -> Float64:
+        """Weighted sum of the residual variances after each number of features 0..r: r + 1 values, falling."""
+        gains = np.einsum("i,ij,ij->j", weights, self.features, self.features)
         tail = np.append(np.cumsum(gains[::-1])[::-1], 0.0)
-        tail += self.residual.sum()
+        tail += weights @ self.residual
         return tail
 
     def _append(self, columns: Float64) -> None:
@@ -111,7 +113,8 @@ class PivotedCholesky:
         self._room[:, self.rank : rank] = columns
 
     def _draw(self, rng: np.random.Generator, size: int) -> Ints:
-        cumulative = np.cumsum(np.where(self.residual > self._floor, self.residual, 0.0))
+        residual = self.residual[: self.n_candidates]
+        cumulative = np.cumsum(np.where(residual > self._floor, residual, 0.0))
         drawn = np.searchsorted(cumulative, rng.random(size) * cumulative[-1], side="right")
         return np.asarray(drawn, dtype=np.int64)
 

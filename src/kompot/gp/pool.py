@@ -1,7 +1,9 @@
-"""Features chosen on a pool of cells: landmarks until little enough is lost, then the axes worth keeping.
+"""Features chosen on a sample of the cells: landmarks until little enough is lost, then the axes worth keeping.
 
-See `kompot.gp.selection` for the rule; here it is applied to some of the cells, each counting for several. Cost
-O(n m (m + n_dims)) time for m landmarks among n cells.
+See `kompot.gp.selection` for the rule; here it is applied to some of the cells that stand for all: a pool, among which
+the landmarks are, and witnesses, which show how much worse the features represent cells that were no candidates.
+Without these both choices would look better than they are, the more so the more features a pool needs. Cost
+O(p m (m + n_dims)) time for m landmarks and p cells.
 """
 
 from __future__ import annotations
@@ -17,9 +19,9 @@ from kompot.gp.kernels import Kernel
 from kompot.gp.landmarks import PivotedCholesky
 from kompot.gp.linalg import add_to_diagonal, cholesky, column_sums_of_squares, solve_lower
 
-# Share of the loss allowed that the landmarks may take; the rest is for the axes dropped. Less means more landmarks
-# and fewer features.
-_LANDMARK_SHARE = 0.6
+LANDMARK_SHARE = 0.6
+"""Share of the loss allowed that the landmarks may take; the rest is for the axes dropped. Less means more landmarks
+and fewer features."""
 
 
 @dataclass(frozen=True)
@@ -40,31 +42,65 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Cells that features are chosen on."""
+
+    X: Float64
+    """Cell states, p x n_dims: the pool first, then the witnesses."""
+    n_pool: int
+    """How many are in the pool."""
+    n_cells: int
+    """Number of cells that they stand for."""
+    sigma: float
+    """Noise standard deviation."""
+
+    @property
+    def weights(self) -> Float64:
+        """What the residual variance of each of the cells counts in the degrees of freedom lost: p."""
+        n_witnesses = len(self.X) - self.n_pool
+        counts = np.ones(len(self.X))
+        if n_witnesses:
+            counts[self.n_pool :] = (self.n_cells - self.n_pool) / n_witnesses
+        else:
+            counts *= self.n_cells / self.n_pool
+        return counts / self.sigma**2
+
+    @property
+    def gram_weight(self) -> float:
+        """What a cell of the pool counts in `Phiᵀ Phi / sigma²`."""
+        return self.n_cells / self.n_pool / self.sigma**2
+
+    def kept_degrees(self, phi: Float64) -> float:
+        """Degrees of freedom of a regression of all cells on features: p x r, of the sample."""
+        return kept_degrees(gram_of(phi[: self.n_pool]), self.gram_weight)
+
+
+@dataclass(frozen=True)
 class Chosen:
-    """Features chosen on a pool of cells."""
+    """Features chosen on a sample of cells."""
 
     features: Features
     phi: Float64
-    """Features of the pool."""
+    """Features of the sample, p x r."""
     residual: Float64
-    """Prior variance of each cell of the pool that they miss."""
+    """Prior variance of each cell of the sample that they miss, p."""
 
 
-def grow(pool: PivotedCholesky, rng: np.random.Generator, limit: int, target: Target, weight: float) -> None:
+def grow(pool: PivotedCholesky, sample: Sample, rng: np.random.Generator, limit: int, target: Target) -> None:
     """Add landmarks until their share of the target is met, then drop those at the end that were not needed."""
-    target *= _LANDMARK_SHARE
-    kept = 0.0
+    target *= LANDMARK_SHARE
+    weights, kept = sample.weights, 0.0
     while pool.rank < limit and not pool.exhausted:
         pool.extend(rng, limit - pool.rank)
-        lost = float(pool.residual.sum()) * weight
-        # Kept degrees are at most the rank, and only rise with it: counting them (O(n r²)) waits until it can matter,
+        lost = float(weights @ pool.residual)
+        # Kept degrees are at most the rank, and only rise with it: counting them (O(p r²)) waits until it can matter,
         # and once is enough.
         if lost > target.allowed(pool.rank):
             continue
-        kept = kept or kept_degrees(gram_of(pool.features), weight)
+        kept = kept or sample.kept_degrees(pool.features)
         if lost <= target.allowed(kept):
             # Dropping features loses at most as many degrees as their residual variance counts.
-            lost_at = pool.residual_sums() * weight
+            lost_at = pool.residual_sums(weights)
             enough = np.maximum(target.share * (kept - lost_at), target.floor)
             pool.truncate(int(np.argmax(lost_at <= enough)))
             return
@@ -86,12 +122,17 @@ def chosen_at(landmarks: Float64, X: Float64, kernel: Kernel, jitter: float) -> 
     return Chosen(features, phi, features.residual(X, phi))
 
 
-def truncate_axes(chosen: Chosen, target: Target, weight: float) -> Chosen:
+def truncate_axes(chosen: Chosen, sample: Sample, target: Target) -> Chosen:
     """Turn the features to their principal axes over the pool, and drop the least ones until the target is reached."""
-    degrees, axes = linalg.eigh(weight * gram_of(chosen.phi), check_finite=False)
+    n_pool, weights = sample.n_pool, sample.weights
+    degrees, axes = linalg.eigh(sample.gram_weight * gram_of(chosen.phi[:n_pool]), check_finite=False)
     degrees = np.maximum(degrees, 0.0)
+    # An axis holds less of the pool that it was chosen for than of other cells.
+    energy = degrees / sample.gram_weight * weights[0]
+    if len(chosen.phi) > n_pool:
+        energy += column_sums_of_squares(chosen.phi[n_pool:] @ axes) * weights[-1]
     # After dropping 0, 1, 2, ... axes: what is lost, and what is kept.
-    lost = weight * chosen.residual.sum() + np.append(0.0, np.cumsum(degrees))
+    lost = weights @ chosen.residual + np.append(0.0, np.cumsum(energy))
     kept = np.append(np.cumsum((degrees / (1.0 + degrees))[::-1])[::-1], 0.0)
     within = lost <= np.maximum(target.share * kept, target.floor)
     dropped = min(int(np.flatnonzero(within).max(initial=0)), len(degrees) - 1)

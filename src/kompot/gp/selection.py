@@ -22,13 +22,19 @@ from kompot.errors import ApproximationWarning, warn
 from kompot.gp.features import FeatureTable, row_slices
 from kompot.gp.kernels import Kernel
 from kompot.gp.landmarks import PivotedCholesky, canonical_order
-from kompot.gp.pool import Chosen, Target, chosen_at, chosen_of, gram_of, grow, kept_degrees, truncate_axes
+from kompot.gp.pool import Chosen, Sample, Target, chosen_at, chosen_of, gram_of, grow, kept_degrees, truncate_axes
 
 POOL_SIZE = 10_000
 """Number of cells up to which all are candidates for landmarks."""
 
 LARGEST_POOL = 25_000
 """Largest number of candidates."""
+
+WITNESSES = 5
+"""So many candidates to one cell that shows how well the features represent cells that were no candidates."""
+
+MARGIN = 0.9
+"""Share of the loss allowed that is aimed at where it is only estimated from some of the cells."""
 
 TOLERANCE = 3e-4
 """Lost degrees of freedom allowed per degree kept. On seven real and simulated embeddings, distances
@@ -105,41 +111,59 @@ def select_features(
 
     Notes
     -----
-    With more than `POOL_SIZE` cells the features are chosen on a random subset; the result is checked on all cells,
-    and goes on with the worst represented ones among the subset if it fails there.
+    With more than `POOL_SIZE` cells the landmarks are chosen among a random subset, while the loss is estimated on
+    further cells that are no candidates; the result is checked on all cells, and goes on with the worst represented
+    ones among the subset if it fails there.
     """
     rng = np.random.default_rng(seed)
     order = np.arange(len(X)) if used is None else np.flatnonzero(used)
     order = order[canonical_order(X[order])]
     n_cells = len(order)
     limit = min(n_cells, max_rank or n_cells)
-    size = min(n_cells, max(POOL_SIZE, min(n_cells // 10, LARGEST_POOL)))
-    places = np.arange(n_cells) if size == n_cells else np.sort(rng.permutation(n_cells)[:size])
+    places, witnesses = drawn_cells(n_cells, pool_size(n_cells), rng)
     pivots = places[:0]
     aim = Target(tolerance, negligible * n_cells / sigma**2)
-    # Cells on which the features were not chosen are represented a little worse, hence the margin.
-    target = aim if size == n_cells else aim * 0.8
+    target = aim if len(places) == n_cells else aim * MARGIN
+    chosen_on = np.concatenate([places, witnesses])
+    sample = Sample(X[order[chosen_on]], len(places), n_cells, sigma)
     if stored is not None:
-        again = chosen_at(stored, X[order[places]], kernel, jitter)
-        cells, approximation = _verified(again, X, order, places, target, sigma, aim)
+        again = chosen_at(stored, sample.X, kernel, jitter)
+        cells, approximation = _verified(again, X, order, chosen_on, sample, target, aim)
         if approximation.converged:
             return cells, approximation
     while True:
-        pool = PivotedCholesky(kernel, X[order[places]], np.searchsorted(places, pivots))
-        grow(pool, rng, limit, target, weight=n_cells / len(places) / sigma**2)
-        chosen = chosen_of(pool, jitter)
-        cells, approximation = _verified(chosen, X, order, places, target, sigma, aim, capped=pool.rank >= limit)
-        if len(places) == n_cells or approximation.converged or pool.rank >= limit:
+        pool = PivotedCholesky(kernel, sample.X, np.searchsorted(places, pivots), sample.n_pool)
+        grow(pool, sample, rng, limit, target)
+        chosen, capped = chosen_of(pool, jitter), pool.rank >= limit
+        cells, approximation = _verified(chosen, X, order, chosen_on, sample, target, aim, capped=capped)
+        if len(places) == n_cells or approximation.converged or capped:
             break
-        pivots = places[pool.pivots]
-        worst = np.argsort(-_measure(cells, order)[0], kind="stable")[: size // 10 + 1]
+        # A pool of which most cells are landmarks is too small; otherwise it lacks a few cells.
+        n_more = len(places) if pool.rank > len(places) // 2 else len(places) // 10 + 1
+        worst = np.argsort(-_measure(cells, order)[0], kind="stable")[:n_more]
         if pool.exhausted and np.isin(worst, places).all():
             break  # what is missing is rounding
+        pivots = places[pool.pivots]
         places = np.union1d(places, worst)
+        chosen_on = np.concatenate([places, np.setdiff1d(witnesses, places)])
+        sample = Sample(X[order[chosen_on]], len(places), n_cells, sigma)
         # Aim lower by as much as this attempt missed, and a little more.
-        target *= 0.9 * approximation.allowed_degrees / approximation.lost_degrees
+        target *= MARGIN * approximation.allowed_degrees / approximation.lost_degrees
     _warn_if_capped(approximation, n_cells)
     return cells, approximation
+
+
+def pool_size(n_cells: int) -> int:
+    """Number of candidates for landmarks among so many cells."""
+    return min(n_cells, max(POOL_SIZE, min(n_cells // 10, LARGEST_POOL)))
+
+
+def drawn_cells(n_cells: int, n_candidates: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    """Candidates for landmarks and witnesses of how well others are represented, drawn at random and sorted each."""
+    if n_candidates == n_cells:
+        return np.arange(n_cells), np.arange(0)
+    drawn = rng.permutation(n_cells)[: n_candidates + n_candidates // WITNESSES + 1]
+    return np.sort(drawn[:n_candidates]), np.sort(drawn[n_candidates:])
 
 
 def assess(
@@ -179,19 +203,19 @@ def _verified(
     chosen: Chosen,
     X: Float64,
     order: Ints,
-    places: Ints,
+    chosen_on: Ints,
+    sample: Sample,
     target: Target,
-    sigma: float,
     aim: Target,
     *,
     capped: bool = False,
 ) -> tuple[FeatureTable, Approximation]:
-    """Truncate features chosen on a pool (`order[places]`), and look how well they represent all cells that matter."""
-    chosen = truncate_axes(chosen, target, len(order) / len(places) / sigma**2)
+    """Truncate features chosen on a sample, and look how well they represent all cells that matter."""
+    chosen = truncate_axes(chosen, sample, target)
     cells = FeatureTable(chosen.features, X)
-    cells.fill(order[places], chosen.phi)
+    cells.fill(order[chosen_on], chosen.phi)
     residual, gram = _measure(cells, order)
-    return cells, _assess(residual, gram, sigma, aim, capped=capped)
+    return cells, _assess(residual, gram, sample.sigma, aim, capped=capped)
 
 
 def _measure(cells: FeatureTable, order: Ints) -> tuple[Float64, Float64]:

@@ -13,7 +13,7 @@ from kompot.anndata.extract import is_in_memory
 from kompot.gp.features import largest_kept_table, table_bytes
 from kompot.gp.products import DENSE_FROM, product_dtype
 from kompot.gp.rows import row_source
-from kompot.gp.selection import LARGEST_POOL, POOL_SIZE
+from kompot.gp.selection import WITNESSES, pool_size
 
 _READ_ROWS = 2048
 
@@ -37,8 +37,9 @@ class Landscape:
 
     @property
     def pool(self) -> int:
-        """Cells that landmarks are chosen among."""
-        return min(self.n_used, max(POOL_SIZE, min(self.n_used // 10, LARGEST_POOL)))
+        """Cells that features are chosen on: candidates for landmarks, and witnesses."""
+        candidates = pool_size(self.n_used)
+        return min(self.n_used, candidates + candidates // WITNESSES)
 
     @property
     def table(self) -> int:
