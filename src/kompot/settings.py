@@ -222,7 +222,8 @@ class FilterSettings(_Settings):
     min_percentage: float | None = _setting(None, _optional(check.percentage))
     """Smallest percentage of each condition in a group."""
     check_representation: bool | None = _setting(None, _optional(check.boolean))
-    """None warns of groups with too few cells, True leaves them out, False does not look."""
+    """None warns of groups with too few cells and skips those without any of a condition, True leaves them out with all
+    their cells, False does not look."""
 
 
 @dataclass(eq=False)

@@ -1,5 +1,7 @@
 """Removing fields of runs, and which are still there."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,17 @@ import kompot
 from adata_helpers import assert_unchanged, small_adata, snapshot
 from kompot.anndata import store
 from kompot.anndata.run_info import RunInfo
-from kompot.errors import RunRecordWarning
-from record_helpers import analysed, published_entry, run_da, run_de, run_smooth, with_donors, with_published_record
+from kompot.errors import OverwriteWarning, RunRecordWarning
+from record_helpers import (
+    OUTPUT,
+    analysed,
+    published_entry,
+    run_da,
+    run_de,
+    run_smooth,
+    with_donors,
+    with_published_record,
+)
 
 EVERYTHING = kompot.StorageSettings(store_additional_stats=True, store_posterior_covariance=True)
 GROUPS = kompot.FilterSettings(groups="cell_type")
@@ -178,11 +189,53 @@ def test_fields_of_a_later_run_stay_and_that_is_said():
     run_de(adata)
     run_de(adata)
     before = snapshot(adata)
-    with pytest.warns(RunRecordWarning, match=r"later runs of type 'de' wrote them again \(1\).*A_smoothed"):
+    with pytest.warns(RunRecordWarning, match=r"later runs wrote them again \(run 1 of de\).*A_smoothed"):
         kompot.cleanup(adata, 0)
     assert_unchanged(adata, before)
     kompot.cleanup(adata, [0, 1])
     assert names(adata, "layers") == set()
+
+
+def test_a_field_that_another_type_of_analysis_replaced_stays():
+    adata = small_adata()
+    storage = kompot.StorageSettings(result_key="age")
+    run_de(adata, storage=storage)
+    with pytest.warns(OverwriteWarning, match="run 0 of de"):
+        kompot.smooth_expression(adata, "condition", "A", storage=storage, output=OUTPUT)
+    assert [item["field"] for item in RunInfo(adata, 0, "de").overwritten_fields] == ["age_A_smoothed"]
+    assert RunInfo(adata, 0, "de").overwritten_fields[0]["current_analysis_type"] == "smooth"
+    assert kompot.runs(adata).set_index("analysis_type")["overwritten"].to_dict() == {"de": 1, "smooth": 0}
+    with pytest.warns(RunRecordWarning, match=r"run 0 of smooth.*age_A_smoothed"):
+        kompot.cleanup(adata)
+    assert "age_A_smoothed" in adata.layers
+    assert "age_B_smoothed" not in adata.layers
+    assert not RunInfo(adata, 0, "smooth").missing_fields
+
+
+def test_a_record_that_does_not_say_what_was_written():
+    adata = small_adata()
+    run_de(adata)
+    entry = json.loads(adata.uns["kompot_de"]["run_history"])[0]
+    adata.uns["kompot_de"]["run_history"] = json.dumps([{**entry, "field_mapping": None}])
+    before = snapshot(adata)
+    with pytest.warns(RunRecordWarning, match="does not say which fields"):
+        kompot.cleanup(adata, 0)
+    assert_unchanged(adata, before)
+
+
+def test_owners_that_never_wrote_a_field_do_not_count():
+    # kompot 0.8.0 assigns fields to the latest run whether it wrote them or not.
+    adata = small_adata()
+    run_de(adata, storage=kompot.StorageSettings(store_additional_stats=True))
+    run_de(adata)
+    ptp = "kompot_de_A_to_B_neg_log10_ptp"
+    owners = json.loads(adata.uns["kompot_de"]["anndata_fields"])
+    owners["var"][ptp] = 1
+    adata.uns["kompot_de"]["anndata_fields"] = json.dumps(owners)
+    assert ptp not in [item["field"] for item in RunInfo(adata, 0, "de").overwritten_fields]
+    with pytest.warns(RunRecordWarning):
+        kompot.cleanup(adata, 0, keep_var_fields=False)
+    assert ptp not in adata.var
 
 
 def test_only_what_was_really_replaced_stays():

@@ -339,3 +339,18 @@ def test_failures_leave_the_object_alone(monkeypatch, stage, failure):
     with pytest.raises(failure, match="stopped"):
         run(adata)
     assert_unchanged(adata, before)
+
+
+def test_samples_need_their_variance_where_densities_are_given():
+    adata = with_donors(small_adata(n_cells=300))
+    predictors = kompot.ModelSettings(density_predictor1=Normal(0.0), density_predictor2=Normal(0.5))
+    with pytest.raises(ValueError, match="pass variance_predictor1 too"):
+        run(adata, model=predictors, sample_col="donor")
+
+
+def test_settings_of_densities_that_are_not_fitted_are_named():
+    adata = small_adata(n_cells=300)
+    predictors = kompot.ModelSettings(density_predictor1=Normal(0.0), density_predictor2=Normal(0.5))
+    storage = kompot.StorageSettings(store_landmarks=True)
+    with pytest.warns(UnusedParameterWarning, match=r"gp\.ls, storage\.store_landmarks, d, mu"):
+        run(adata, model=predictors, gp=kompot.GPSettings(ls=3.0), storage=storage, d=2.0, mu=3.0)

@@ -8,7 +8,7 @@ from scipy import linalg
 import kompot
 from adata_helpers import QUIET, assert_unchanged, last_run, small_adata, snapshot
 from helpers import dense_posterior, matern52
-from kompot.errors import UnusedParameterWarning
+from kompot.errors import StorageWarning, UnusedParameterWarning
 
 NO_FDR = kompot.FDRSettings(null_genes=0)
 FULL = kompot.OutputSettings(return_full_results=True, **QUIET)
@@ -150,7 +150,9 @@ def test_one_condition_brought_the_other_fitted(adata):
     predictor = Plain(*data(adata, "A"), landmarks=adata.obsm["DM_EigenVectors"][::6])
     gp = kompot.GPSettings(ls=LS, sigma=SIGMA)
     results = run(adata, {"function_predictor1": predictor}, gp=gp, genes=["g1", "g4"])
-    expected = dense_distances(plain(adata), predictor.landmarks)[[1, 4]]
+    # At the landmarks of both: those of one alone would make the distance depend on which one it is.
+    points = np.unique(np.vstack([predictor.landmarks, results["model"][1].landmarks]), axis=0)
+    expected = dense_distances(plain(adata), points)[[1, 4]]
     np.testing.assert_allclose(results["table"]["mahalanobis"], expected, rtol=2e-2)
     assert list(results["table"].index) == ["g1", "g4"]
     assert isinstance(results["model"][1], kompot.ExpressionModel)
@@ -376,3 +378,99 @@ def test_real_mellon_predictors(adata):
     expected = kompot.de(adata, "condition", "A", "B", gp=gp, fdr=NO_FDR, output=FULL, storage=storage)["table"]
     np.testing.assert_allclose(found["mean_lfc"], expected["mean_lfc"], atol=1e-3)
     np.testing.assert_allclose(found["mahalanobis"], expected["mahalanobis"], rtol=2e-2)
+
+
+def half_models(adata):
+    """Models of conditions whose cells lie apart, each on landmarks of its own."""
+    models = {}
+    for label, t in (
+        ("A", adata.obsm["DM_EigenVectors"][:, 0] < 0.4),
+        ("B", adata.obsm["DM_EigenVectors"][:, 0] > -0.4),
+    ):
+        mine = (adata.obs["condition"] == label).to_numpy() & t
+        model = kompot.ExpressionModel(ls=LS, sigma=SIGMA)
+        models[label] = model.fit(adata.obsm["DM_EigenVectors"][mine], adata.X[mine].toarray())
+    return models
+
+
+def test_distances_between_models_do_not_depend_on_the_direction(adata):
+    models = half_models(adata)
+    there = run(adata, {"model1": models["A"], "model2": models["B"]})["table"]
+    storage = kompot.StorageSettings(result_key="back")
+    given = kompot.ModelSettings(model1=models["B"], model2=models["A"])
+    back = kompot.de(adata, "condition", "B", "A", model=given, fdr=NO_FDR, output=FULL, storage=storage)["table"]
+    np.testing.assert_allclose(back["mahalanobis"], there["mahalanobis"], rtol=1e-6)
+    np.testing.assert_allclose(back["mean_lfc"], -there["mean_lfc"], rtol=1e-9)
+
+
+def test_models_brought_again_give_the_same_at_landmarks_that_are_given(adata):
+    gp = kompot.GPSettings(ls=LS, landmarks=adata.obsm["DM_EigenVectors"][::4], use_empirical_variance=True)
+    first = kompot.de(adata, "condition", "A", "B", gp=gp, fdr=NO_FDR, output=FULL)
+    brought = {"model1": first["model"].model1, "model2": first["model"].model2}
+    storage = kompot.StorageSettings(overwrite=True)
+    landmarks = kompot.GPSettings(landmarks=gp.landmarks)
+    again = run(adata, brought, gp=landmarks, storage=storage)["table"]
+    np.testing.assert_allclose(again["mahalanobis"], first["table"]["mahalanobis"], rtol=1e-6)
+
+
+def test_names_follow_what_was_computed(adata):
+    first = kompot.de(adata, "condition", "A", "B", sample_col="donor", fdr=NO_FDR, output=FULL)
+    brought = {"model1": first["model"].model1, "model2": first["model"].model2}
+    storage = kompot.StorageSettings(result_key="again", store_posterior_covariance=True)
+    with pytest.warns(StorageWarning, match="not stored with replicates"):
+        again = run(adata, brought, storage=storage)
+    np.testing.assert_allclose(again["table"]["mahalanobis"], first["table"]["mahalanobis"], rtol=1e-9)
+    assert "again_A_to_B_mahalanobis_sample_var" in adata.var
+    assert "again_A_to_B_mahalanobis" not in adata.var
+    assert last_run(adata)["uses_sample_variance"] is True
+    assert not adata.obsp
+
+
+def test_one_variance_between_samples_may_serve_for_both(adata):
+    points = adata.obsm["DM_EigenVectors"][::6]
+
+    def spread(X, diag=True):
+        return np.full((len(X), 9), 0.2) if diag else np.full((len(X), len(X)), 0.2)
+
+    predictors = plain(adata, landmarks=points)
+    brought = {**predictors, "variance_predictor1": spread}
+    with pytest.raises(ValueError, match="variance_predictor2"):
+        run(adata, brought, sample_col="donor")
+    output = kompot.OutputSettings(return_full_results=True, allow_single_condition_variance=True, **QUIET)
+    found = run(adata, brought, sample_col="donor", output=output)["table"]["mahalanobis"]
+    extra = [np.full((len(points), len(points)), 0.4)] * 9
+    np.testing.assert_allclose(found, dense_distances(predictors, points, extra=extra), rtol=1e-6)
+
+
+def test_settings_of_fits_that_are_not_made_are_named(adata):
+    gp = kompot.GPSettings(sigma=9.0, ls=7.0, use_empirical_variance=True)
+    with pytest.warns(UnusedParameterWarning, match=r"gp\.sigma, gp\.ls, gp\.use_empirical_variance.*mu"):
+        run(adata, plain(adata), gp=gp, mu=1.0)
+    # They are not half used either: standard deviations are those of the predictors, the same for all genes.
+    assert "kompot_de_A_std" in adata.obs
+
+
+def test_a_model_hides_single_predictors(adata):
+    models = fitted_models(adata)
+    with pytest.warns(UnusedParameterWarning, match="model.function_predictor1"):
+        run(adata, {**models, "function_predictor1": plain(adata)["function_predictor1"]})
+
+
+def test_null_features_in_addition_are_numbered_as_the_predictors_do(adata):
+    rng = np.random.default_rng(0)
+    predictors = {}
+    for i, label in ((1, "A"), (2, "B")):
+        X, Y = data(adata, label)
+        predictors[f"function_predictor{i}"] = Plain(X, np.hstack([rng.permutation(Y), Y]))
+    fdr = kompot.FDRSettings(null_genes=list(range(9)))
+    null = run(adata, predictors, fdr=fdr)["null"]
+    assert null["gene_names"][:2] == ["NULL_0_0", "NULL_1_1"]
+    assert null["gene_indices"] == list(range(9))
+
+
+def test_expression_is_not_looked_at_where_nothing_is_fitted(adata):
+    predictors = plain(adata)
+    expected = run(adata, predictors)["table"]
+    adata.X = adata.X.toarray() * np.nan
+    found = run(adata, predictors, storage=kompot.StorageSettings(overwrite=True))["table"]
+    np.testing.assert_array_equal(found["mahalanobis"], expected["mahalanobis"])

@@ -1,5 +1,6 @@
 """Layers on disk, memory limits, and landmarks that later runs use again."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -83,12 +84,14 @@ def little_memory(monkeypatch, tmp_path):
 
 def test_layers_go_to_disk_where_memory_is_short(little_memory):
     adata = small_adata()
-    run(adata)
+    with pytest.warns(StorageWarning, match=re.escape(f"kept on disk in {str(little_memory)!r}")):
+        run(adata)
     assert all(isinstance(layer, dask.array.Array) for layer in kompot_layers(adata).values())
     assert [path.name.startswith("kompot_layers_") for path in little_memory.iterdir()] == [True]
 
 
 @pytest.mark.usefixtures("little_memory")
+@pytest.mark.filterwarnings("ignore:The layers need:kompot.errors.StorageWarning")
 def test_the_memory_ratio_decides():
     adata = small_adata()
     run(adata, genes=None, storage=kompot.StorageSettings(store_layers=False))

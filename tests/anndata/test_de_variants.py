@@ -167,7 +167,7 @@ def test_a_filter_that_leaves_too_few_cells(adata):
     first = np.flatnonzero(adata.obs["condition"] == "A")
     keep = np.concatenate([first, np.flatnonzero(adata.obs["condition"] == "B")[:1]])
     before = snapshot(adata)
-    with pytest.raises(ValueError, match="leaves 1 cells of condition2='B'; at least 2"):
+    with pytest.raises(ValueError, match="The filter leaves 1 cell of condition2='B'; at least 2"):
         run(adata, filter=kompot.FilterSettings(cell_filter=keep))
     assert_unchanged(adata, before)
 
@@ -256,28 +256,121 @@ def test_small_groups_are_reported_and_skipped(adata):
     assert not adata.varm["kompot_de_A_to_B_is_de_groups"][["one", "none"]].any(axis=None)
 
 
+FULL = kompot.OutputSettings(return_full_results=True, **QUIET)
+
+
+def cells_of(adata, condition):
+    return np.flatnonzero(adata.obs["condition"] == condition)
+
+
 def test_underrepresented_groups_are_reported(adata):
-    poor = np.flatnonzero(adata.obs["condition"] == "A")[:20]
-    groups = {"poor": poor, "left": (adata.obs["kind"] == "left").to_numpy()}
+    few = np.concatenate([cells_of(adata, "A")[:20], cells_of(adata, "B")[:1]])
+    groups = {"few": few, "left": (adata.obs["kind"] == "left").to_numpy()}
     with pytest.warns(
-        RepresentationWarning, match=r"too few cells of a condition: poor \(B: 0 cells\).*leaves them out"
+        RepresentationWarning,
+        match=r"too few cells of a condition: few \(B: 1 cell\)\. Their results rest .*leaves them out",
     ):
-        run(adata, filter=kompot.FilterSettings(groups=groups))
-    assert last_run(adata)["underrepresentation"] == {"poor": ["B"]}
+        run(adata, filter=kompot.FilterSettings(groups=groups), fdr=SOME_NULL)
+    assert last_run(adata)["underrepresentation"] == {"few": ["B"]}
     assert not last_run(adata)["auto_filtered"]
-    assert adata.varm["kompot_de_A_to_B_mahalanobis_groups"].notna().all(axis=None)
+    assert all(adata.varm[name].notna().all(axis=None) for name in adata.varm)
+
+
+@pytest.mark.parametrize("rule", [{}, {"min_cells": 0}, {"min_cells": 0, "check_representation": True}])
+def test_groups_without_a_cell_of_a_condition_are_skipped(rule):
+    adata = small_adata(200, others=("C",))
+    only_a, others = cells_of(adata, "A")[:20], cells_of(adata, "C")[:10]
+    few = np.concatenate([only_a, cells_of(adata, "B")[:1]])
+    groups = {"only A": only_a, "neither": others, "few": few, "half": np.arange(100)}
+    with pytest.warns(RepresentationWarning) as caught:
+        run(adata, filter=kompot.FilterSettings(groups=groups, **rule), fdr=SOME_NULL)
+    (text,) = [str(warning.message) for warning in caught]
+    if rule:  # zero cells are enough by this rule, but not to compare
+        assert text == "Groups without any cell of a condition are skipped (NaN in the results): only A, neither."
+    else:
+        assert "only A (B: 0 cells); neither (A: 0 cells, B: 0 cells); few (B: 1 cell)" in text
+        assert "Skipped (NaN in the results), because a condition has no cell there: only A, neither." in text
+        assert "Results of the others rest on what surrounds them." in text
+    frames = {name.removeprefix("kompot_de_A_to_B_"): adata.varm[name] for name in adata.varm}
+    for name in ("mean_lfc", "mahalanobis", "mahalanobis_local_fdr"):
+        frame = frames[f"{name}_groups"]
+        assert frame[["only A", "neither"]].isna().all(axis=None)
+        assert frame[["few", "half"]].notna().all(axis=None)
+    assert not frames["is_de_groups"][["only A", "neither"]].any(axis=None)
+    assert frames["is_de_groups"]["half"].any()
+
+
+def test_groups_without_a_cell_of_a_condition_are_computed_if_nobody_looks(adata):
+    groups = {"only A": cells_of(adata, "A")[:20]}
+    run(adata, filter=kompot.FilterSettings(groups=groups, check_representation=False))
+    mean = adata.layers["kompot_de_A_to_B_fold_change"][groups["only A"]].mean(axis=0)
+    np.testing.assert_allclose(adata.varm["kompot_de_A_to_B_mean_lfc_groups"]["only A"], mean, atol=1e-5)
+    assert adata.varm["kompot_de_A_to_B_mahalanobis_groups"]["only A"].notna().all()
+
+
+def test_no_weighted_mean_of_a_group_that_is_skipped(adata):
+    kompot.da(adata, "condition", "A", "B", output=OUTPUT, calibrate_offset=False)
+    groups = {"only A": cells_of(adata, "A")[:20], "half": np.arange(80)}
+    with pytest.warns(RepresentationWarning, match="Skipped .*: only A"):
+        run(adata, filter=kompot.FilterSettings(groups=groups))
+    frame = adata.varm["kompot_de_A_to_B_weighted_mean_lfc_groups"]
+    assert frame["only A"].isna().all()
+    assert frame["half"].notna().all()
 
 
 def test_underrepresented_groups_are_left_out_if_asked_for(adata):
     poor = np.flatnonzero(adata.obs["condition"] == "A")[:20]
     left = (adata.obs["kind"] == "left").to_numpy()
     settings = kompot.FilterSettings(groups={"poor": poor, "left": left}, check_representation=True)
-    with pytest.warns(RepresentationWarning, match="They were left out with all their 20 cells"):
-        results = run(adata, filter=settings, output=kompot.OutputSettings(return_full_results=True, **QUIET))
+    with pytest.warns(RepresentationWarning, match=r"poor \(B: 0 cells\)\. It was left out: 20 cells in all"):
+        results = run(adata, filter=settings, output=FULL)
     assert results["underrepresentation"] == {"poor": ["B"]}
     assert last_run(adata)["auto_filtered"]
     assert adata.obs["kompot_de_A_std"].isna().to_numpy().nonzero()[0].tolist() == poor.tolist()
     assert list(adata.varm["kompot_de_A_to_B_mean_lfc_groups"].columns) == ["left"]
+    remaining = left.copy()
+    remaining[poor] = False
+    summary = last_run(adata)["groups_summary"]["cells_per_group"]["left"]
+    assert summary["count"] == remaining.sum() < left.sum()
+    for label in "AB":
+        expected = int((remaining & (adata.obs["condition"] == label)).sum())
+        assert summary["conditions"][label]["count"] == expected
+
+
+def test_groups_that_lose_their_cells_with_others_are_left_out_too(adata):
+    a, b = cells_of(adata, "A"), cells_of(adata, "B")
+    groups = {
+        "next": np.concatenate([a[:21], b[:10]]),  # one A is left without "poor"
+        "last": np.concatenate([b[:11], a[30:40]]),  # one B is left without "next"
+        "poor": a[:20],
+        "inside": np.concatenate([a[:5], b[:5]]),  # no A is left without "poor"
+        "fine": np.concatenate([a, b]),
+    }
+    with pytest.warns(RepresentationWarning) as caught:
+        results = run(adata, filter=kompot.FilterSettings(groups=groups, check_representation=True), output=FULL)
+    assert str(caught[0].message) == (
+        "Groups with too few cells of a condition: poor (B: 0 cells). Without their cells also: next (A: 1 cell); "
+        "inside (A: 0 cells). Without their cells also: last (B: 1 cell). They were left out: 42 cells in all."
+    )
+    assert results["underrepresentation"] == {"poor": ["B"], "next": ["A"], "inside": ["A"], "last": ["B"]}
+    gone = np.concatenate([a[:21], b[:11], a[30:40]])
+    assert sorted(adata.obs["kompot_de_A_std"].isna().to_numpy().nonzero()[0]) == sorted(gone)
+    record = last_run(adata)
+    assert record["subset_names"] == ["fine"]
+    found = record["groups_summary"]["cells_per_group"]["fine"]
+    assert found["count"] == 160 - len(gone)
+    assert found["conditions"]["A"]["count"] == len(a) - 31
+    assert found["conditions"]["B"]["count"] == len(b) - 11
+
+
+def test_leaving_out_groups_that_leaves_too_few_cells(adata):
+    groups = {"all A": cells_of(adata, "A")}
+    settings = kompot.FilterSettings(groups=groups, check_representation=True)
+    with (
+        pytest.warns(RepresentationWarning, match="It was left out"),
+        pytest.raises(ValueError, match=r"Leaving out groups .* leaves 0 cells of condition1='A'"),
+    ):
+        run(adata, filter=settings)
 
 
 @pytest.mark.parametrize(("min_cells", "percentage", "bad"), [(30, None, True), (2, 45.0, True), (2, 5.0, False)])
@@ -348,7 +441,7 @@ def test_posterior_covariance(adata):
 
 def test_posterior_covariance_is_refused_with_replicates(adata):
     storage = kompot.StorageSettings(store_posterior_covariance=True)
-    with pytest.warns(StorageWarning, match="not stored with sample_col"):
+    with pytest.warns(StorageWarning, match="not stored with replicates"):
         run(adata, sample_col="donor", storage=storage)
     assert not adata.obsp
 

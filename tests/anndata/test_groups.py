@@ -21,14 +21,25 @@ def adata():
     adata.obs["text"] = adata.obs["text"].astype(object).where(np.arange(N) != 5)
     adata.obs["good"] = np.arange(N) % 4 == 0
     adata.obs["maybe"] = pd.array([None, True, False, True] * 30, dtype="boolean")
+    adata.obs["nullable"] = pd.array([None, "first", "second", "first"] * 30, dtype="string")
     adata.obs["number"] = np.arange(N, dtype=float)
     adata.obs["batch"] = np.arange(N) % 2
+    adata.obs["cluster"] = pd.Categorical(np.arange(N) % 3, categories=[0, 1, 2, 7])
+    adata.obs["digits"] = (np.arange(N) % 2).astype(str)
+    adata.obs["flags"] = np.array([True, False, None, np.True_] * 30, dtype=object)
+    adata.obs["flag category"] = pd.Categorical([True, False, None, True] * 30)
     adata.obs["words"] = np.array(["True", "False"])[np.arange(N) % 2]
     return adata
 
 
 IS_T, IS_NK, IS_B = (np.arange(N) % 3 == k for k in (1, 0, 2))
 GOOD = np.arange(N) % 4 == 0
+ODD = np.arange(N) % 2 == 1
+FLAGS = np.isin(np.arange(N) % 4, [0, 3])
+
+
+def cells(*indices):
+    return np.isin(np.arange(N), indices)
 
 
 def same(found, expected):
@@ -45,27 +56,64 @@ FORMS = {
         {"NK": IS_NK, "T cell": IS_T, "B/x": IS_B & (np.arange(N) != 5)},
     ),
     "boolean column": ("good", {"True": GOOD}),
-    "nullable boolean column": ("maybe", {"True": np.arange(N) % 2 == 1}),
+    "nullable boolean column": ("maybe", {"True": ODD}),
+    "objects that are flags or missing": ({"flags": True}, {"flags=True": FLAGS}),
+    "nullable text": ("nullable", {"first": ODD, "second": np.arange(N) % 4 == 2}),
     "value of a column": ({"kind": "NK"}, {"kind=NK": IS_NK}),
     "values of a column": ({"kind": ["NK", "T cell"]}, {"kind=NK+T cell": IS_NK | IS_T}),
+    "set of values, in the order of their texts": (
+        {"kind": {"NK", "T cell", "B/x"}},
+        {"kind=B/x+NK+T cell": IS_NK | IS_T | IS_B},
+    ),
+    "frozen set of values": ({"kind": frozenset(["NK"]), "good": True}, {"kind=NK_AND_good=True": IS_NK & GOOD}),
+    "categories as values": ({"kind": pd.Categorical(["NK", "T cell"])}, {"kind=NK+T cell": IS_NK | IS_T}),
+    "nullable texts as values": ({"kind": pd.array(["NK"], dtype="string")}, {"kind=NK": IS_NK}),
     "flag of a column": ({"good": True}, {"good=True": GOOD}),
     "two columns": ({"kind": ["NK", "B/x"], "good": True}, {"kind=NK+B/x_AND_good=True": (IS_NK | IS_B) & GOOD}),
     "named filters": (
         {"first": {"kind": "NK", "good": True}, "second": {"batch": [0]}},
         {"first": IS_NK & GOOD, "second": np.arange(N) % 2 == 0},
     ),
+    "numbers of a column": (
+        {"x": {"batch": np.int64(1)}, "y": {"cluster": [0, 1]}, "z": {"number": np.float64(3)}},
+        {"x": ODD, "y": IS_NK | IS_T, "z": cells(3)},
+    ),
+    "named filters with every container": (
+        {"set": {"kind": {"NK"}}, "category": {"kind": pd.Categorical(["NK"])}, "numbers": {"batch": pd.array([1])}},
+        {"set": IS_NK, "category": IS_NK, "numbers": ODD},
+    ),
     "label of any column": ({"mine": "NK"}, {"mine": IS_NK}),
     "named mask": ({"a": GOOD}, {"a": GOOD}),
     "named list of booleans": ({"a": GOOD.tolist()}, {"a": GOOD}),
-    "named indices": ({"a": [0, 4]}, {"a": np.isin(np.arange(N), [0, 4])}),
-    "indices under the name of a column": ({"kind": [0, 4]}, {"kind": np.isin(np.arange(N), [0, 4])}),
+    "named nullable mask": (
+        {"a": pd.array([None, True, False, True] * 30, dtype="boolean"), "b": pd.Categorical(GOOD)},
+        {"a": ODD, "b": GOOD},
+    ),
+    "named indices": ({"a": [0, 4]}, {"a": cells(0, 4)}),
+    "named indices in other containers": (
+        {"a": {0, 4}, "b": pd.array([0, 4]), "c": pd.Index([0, 4])},
+        {"a": cells(0, 4), "b": cells(0, 4), "c": cells(0, 4)},
+    ),
+    "indices under the name of a column": ({"kind": [0, 4]}, {"kind": cells(0, 4)}),
+    "indices that are not all values of the column": ({"batch": [0, 4], "a": GOOD}, {"batch": cells(0, 4), "a": GOOD}),
+    "indices under the name of a column of digits": ({"digits": [0, 1]}, {"digits": cells(0, 1)}),
+    "indices under the name of a column of flags": ({"good": [0, 1]}, {"good": cells(0, 1)}),
+    "indices under the name of a column of objects that are flags": ({"flags": [0, 1]}, {"flags": cells(0, 1)}),
     "mask under the name of a column": ({"kind": GOOD}, {"kind": GOOD}),
+    "nullable mask under the name of a column": (
+        {"maybe": pd.array([None, True, False, True] * 30, dtype="boolean")},
+        {"maybe": ODD},
+    ),
     "overlapping": ({"a": GOOD, "b": np.arange(60)}, {"a": GOOD, "b": np.arange(N) < 60}),
     "nothing in a dictionary": ({}, {}),
     "nothing in a list": ([], {}),
     "list of filters": (
         [{"kind": "NK"}, {"good": True, "kind": "T cell"}, {}],
         {"kind=NK": IS_NK, "good=True_AND_kind=T cell": GOOD & IS_T, "filter3": np.ones(N, dtype=bool)},
+    ),
+    "list of filters with sets": (
+        [{"kind": {"NK", "T cell", "B/x"}}],
+        {"kind=B/x+NK+T cell": IS_NK | IS_T | IS_B},
     ),
     "equal filters": ([{"kind": "NK"}, {"kind": "NK"}], {"kind=NK": IS_NK}),
     "list of masks": ([GOOD, IS_T], {"subset1": GOOD, "subset2": IS_T}),
@@ -78,6 +126,13 @@ FORMS = {
             "subset2_y": np.arange(N) % 2 == 1,
             "subset3": IS_T,
         },
+    ),
+    "list of categories, in their order, and a nullable mask": (
+        [
+            pd.Categorical(["NK", "T cell", "B/x"] * 40, categories=["T cell", "unused", "NK", "B/x"]),
+            pd.array([None, True, False, True] * 30, dtype="boolean"),
+        ],
+        {"subset1_T cell": IS_T, "subset1_NK": IS_NK, "subset1_B/x": IS_B, "subset2": ODD},
     ),
     "mask": (GOOD, {"True": GOOD}),
     "indices": (np.array([3, 7]), {"True": np.isin(np.arange(N), [3, 7])}),
@@ -114,11 +169,28 @@ BAD_GROUPS = {
     "unknown value": ({"kind": "NKT"}, r"'NKT' does not occur in adata.obs\['kind'\]"),
     "unknown value in a filter": ({"a": {"kind": ["NK", "no"]}}, "'no' does not occur"),
     "unknown column in a filter": ({"a": {"knd": "NK"}}, "'knd' is not a column"),
+    "no value": ({"a": {"kind": None}}, "must be a label or a list"),
+    "missing value": ({"kind": pd.array(["NK", None], dtype="string")}, "<NA> does not occur"),
+    "table of values": ({"a": {"kind": np.array([["NK"]])}}, "a flat list of values, came an array of shape"),
+    "whole numbers that are values too": (
+        {"batch": [0, 1]},
+        r"groups=\{'batch': \[0, 1\]\} could mean values of .*'name': \{'batch': \[0, 1\]\}.*\{'name': \[0, 1\]\}",
+    ),
+    "one whole number that is a value too": ({"batch": [1], "a": GOOD}, "could mean values of"),
+    "whole numbers that are categories too": ({"cluster": np.array([7, 0])}, "could mean values of"),
+    "whole numbers that are floats too": ({"number": [3, 7]}, "could mean values of"),
+    "a set of whole numbers that are values too": ({"batch": {0, 1}}, "could mean values of"),
+    "many whole numbers that are values too": (
+        {"batch": np.arange(N) % 2},
+        r"\[0, 1, 0 and 117 more\]\} could mean",
+    ),
     "nested too deep": ({"a": {"kind": {"b": 1}}}, "must be a label or a list"),
     "label of no column": ({"mine": "nowhere"}, "occurs in no column"),
     "number": ({"a": 3}, r"groups\['a'\] must be a mask, indices"),
     "empty list in a dictionary": ({"a": []}, r"groups\['a'\] must be"),
     "short mask": ({"a": GOOD[:5]}, "needed 120, came 5"),
+    "short nullable mask": ({"a": pd.array(GOOD[:5], dtype="boolean")}, "needed 120, came 5"),
+    "nullable indices": ({"a": pd.array([1, None], dtype="Int64")}, "booleans .* or indices"),
     "index out of range": ({"a": [0, 500]}, "0 to 500, but the object has 120 cells"),
     "negative index": (np.array([-1, 3]), "-1 to 3"),
     "floats": ({"a": [0.5, 1.5]}, "booleans .* or indices"),
@@ -129,6 +201,7 @@ BAD_GROUPS = {
     "matrix of the wrong width": (np.ones((2, 5), dtype=bool), "k x 120"),
     "matrix of numbers": (np.full((2, N), 7.0), "k x 120"),
     "series of other cells": (pd.Series(["a"] * N, index=[f"x{i}" for i in range(N)]), "index does not name the cells"),
+    "series of one": (pd.Series([True], index=["x"]), "came 1 value. Index it"),
     "short series": (pd.Series([True, False]), "index does not name the cells"),
     "number alone": (3, "groups must be the name of a column"),
     "categorical": (pd.Categorical(["a"] * N), "groups must be the name of a column"),
@@ -145,21 +218,30 @@ def test_forms_of_groups_that_are_refused(adata, form):
 FILTERS = {
     "all": (None, np.ones(N, dtype=bool)),
     "boolean column": ("good", GOOD),
-    "nullable boolean column": ("maybe", np.arange(N) % 2 == 1),
+    "nullable boolean column": ("maybe", ODD),
+    "column of objects that are flags or missing": ("flags", FLAGS),
+    "column of categories that are flags or missing": ("flag category", FLAGS),
     "value": ({"kind": "NK"}, IS_NK),
     "values": ({"kind": ["NK", "T cell"]}, IS_NK | IS_T),
     "tuple": ({"kind": ("NK", "T cell")}, IS_NK | IS_T),
     "set": ({"kind": {"NK"}}, IS_NK),
-    "array": ({"batch": np.array([1])}, np.arange(N) % 2 == 1),
+    "array": ({"batch": np.array([1])}, ODD),
+    "numpy scalar": ({"batch": np.int64(1)}, ODD),
+    "categories as values": ({"kind": pd.Categorical(["NK", "T cell", "NK"]).unique()[:2]}, IS_NK | IS_T),
+    "nullable array of values": ({"kind": pd.array(["NK"], dtype="string"), "batch": pd.array([1])}, IS_NK & ODD),
     "category that is not used": ({"kind": ["NK", "unused"]}, IS_NK),
     "several columns": ({"kind": "NK", "batch": 0}, IS_NK & (np.arange(N) % 2 == 0)),
     "mask": (GOOD, GOOD),
     "list of booleans": (GOOD.tolist(), GOOD),
+    "nullable mask": (pd.array([None, True, False, True] * 30, dtype="boolean"), ODD),
+    "nullable series": (pd.Series([None, True, False, True] * 30, dtype="boolean"), ODD),
+    "series of objects": (pd.Series(np.array([True, False, None, True] * 30, dtype=object)), FLAGS),
     "indices": (np.array([0, 1]), np.arange(N) < 2),
     "list of indices": ([0, 1], np.arange(N) < 2),
     "any of several filters": ([{"kind": "NK"}, {"kind": "T cell", "good": True}], IS_NK | (IS_T & GOOD)),
-    "any of several columns": (["good", "maybe"], GOOD | (np.arange(N) % 2 == 1)),
+    "any of several columns": (["good", "maybe"], GOOD | ODD),
     "columns and filters": (["good", {"kind": "NK"}], GOOD | IS_NK),
+    "a report of flags": ({"__underrepresentation_data": {"True": ["A"]}, "good": ["True"]}, ~GOOD),
     "a report of few cells": ({"__underrepresentation_data": {"NK": ["A"]}, "kind": ["T cell", "NK", "B/x"]}, ~IS_NK),
 }
 
@@ -183,6 +265,11 @@ BAD_FILTERS = {
     "mixed list": (["good", 3], "A list as cell_filter"),
     "short mask": (GOOD[:9], "needed 120, came 9"),
     "two dimensions": (np.ones((2, N), dtype=bool), "one-dimensional"),
+    "a report of labels that are gone": (
+        {"__underrepresentation_data": {"NKT": ["A"]}, "kind": ["NKT"]},
+        "group 'NKT' has in this object, neither by name",
+    ),
+    "no flag at all": (pd.Series([None] * N, dtype=object), r"must be boolean, came object \(no value\)"),
     "a report without cells": ({"__underrepresentation_data": {"NK": ["A"]}}, "does not say which cells"),
 }
 

@@ -124,9 +124,10 @@ def test_conflicts_name_the_run(kind):
     RUNS[kind](adata)
     plan = RUNS[kind](adata, dry_run=True)
     n_fields = sum(map(len, plan.output_fields.values()))
-    assert plan.warnings == [f"{n_fields} fields of run 0 exist already and will be replaced."]
+    assert plan.warnings == [f"{n_fields} fields exist already (run 0 of {kind}) and will be replaced."]
     assert plan.status == "warnings"
-    assert "replaces that of run 0" in str(plan)
+    assert f"replaces that of run 0 of {kind}" in str(plan)
+    assert set(plan.to_dict()["overwritten"].values()) == {f"that of run 0 of {kind}"}
     refused = RUNS[kind](adata, dry_run=True, storage=STORE(overwrite=False))
     assert not refused.is_feasible
     assert "overwrite=False" in refused.errors[0]
@@ -141,10 +142,11 @@ def scarce(monkeypatch, memory=10**12, disk=10**12):
 
 
 def test_what_does_not_fit_comes_with_advice(monkeypatch):
-    adata = small_adata()
-    needed = run_de(adata, dry_run=True).total_memory_required
+    monkeypatch.setattr(stages, "OVERHEAD", 0)
+    adata, no_fdr = small_adata(n_cells=2000, n_genes=100), kompot.FDRSettings(null_genes=0)
+    needed = run_de(adata, dry_run=True, fdr=no_fdr).total_memory_required
     scarce(monkeypatch, memory=needed // 2)
-    plan = run_de(adata, dry_run=True)
+    plan = run_de(adata, dry_run=True, fdr=no_fdr)
     assert plan.status == "infeasible"
     assert plan.memory_ratio == pytest.approx(2.0, rel=0.1)
     assert "of memory; " in plan.errors[0]
@@ -153,11 +155,51 @@ def test_what_does_not_fit_comes_with_advice(monkeypatch):
         assert word in text
     assert "NOT FEASIBLE" in str(plan)
     scarce(monkeypatch, memory=int(1.1 * needed))
-    tight = run_de(adata, dry_run=True)
+    tight = run_de(adata, dry_run=True, fdr=no_fdr)
     assert tight.is_feasible
     assert tight.status == "warnings"
     scarce(monkeypatch)
-    assert run_de(adata, dry_run=True).status == "ok"
+    assert run_de(adata, dry_run=True, fdr=no_fdr).status == "ok"
+
+
+def advice_of(plan):
+    return " ".join(plan.advice)
+
+
+def test_advice_is_about_what_takes_most(monkeypatch, tmp_path):
+    monkeypatch.setattr(stages, "OVERHEAD", 0)
+    scarce(monkeypatch, memory=1000)
+    adata = small_adata()
+    assert "backed" not in advice_of(run_da(adata, dry_run=True))
+    assert "ls_factor" in advice_of(run_da(adata, dry_run=True))
+    null = run_de(adata, dry_run=True, fdr=kompot.FDRSettings(null_genes=5000), storage=STORE(store_layers=False))
+    assert "fewer null genes" in advice_of(null)
+    assert "store_layers" not in advice_of(null)
+    on_disk = run_de(adata, dry_run=True, storage=STORE(disk_storage_dir=str(tmp_path)))
+    assert "disk with more room" not in advice_of(on_disk)
+    scarce(monkeypatch)
+    assert run_de(adata, dry_run=True).advice == []
+
+
+def test_landmarks_that_will_be_kept_are_listed():
+    adata = small_adata()
+    plan = run_de(adata, dry_run=True, storage=STORE(store_landmarks=True))
+    (item,) = [item for item in plan.requirements if item.field_name == "adata.uns"]
+    assert item.shape == (plan.n_landmarks, 3)
+    assert item.size_bytes == 8 * 3 * plan.n_landmarks
+
+
+def test_dry_run_is_true_or_false():
+    with pytest.raises(TypeError, match="dry_run must be True or False"):
+        run_de(small_adata(), dry_run="no")
+
+
+def test_a_file_is_no_directory(tmp_path):
+    place = tmp_path / "file"
+    place.touch()
+    for dry_run in (True, False):
+        with pytest.raises(ValueError, match="must be a directory"):
+            run_de(small_adata(), dry_run=dry_run, storage=STORE(disk_storage_dir=str(place / "below")))
 
 
 def test_layers_on_disk_count_there(tmp_path, monkeypatch):

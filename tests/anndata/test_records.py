@@ -130,7 +130,7 @@ def test_overwriting_warns_and_names_the_earlier_run():
     adata = small_adata()
     run(adata)
     when = last_run(adata)["timestamp"]
-    with pytest.warns(OverwriteWarning, match=f"run 0 of {when}, A to B.*and 4 more") as caught:
+    with pytest.warns(OverwriteWarning, match=f"run 0 of de, {when}, A to B.*and 4 more") as caught:
         run(adata)
     assert caught[0].filename == __file__
     assert len(get_run_history(adata, "de")) == 2
@@ -188,7 +188,7 @@ def test_other_contents_of_uns_are_kept():
         (np.int64(3), 3),
         (np.float32(0.5), 0.5),
         (float("nan"), None),
-        (-np.inf, None),
+        (-np.inf, "-Infinity"),
         ((1, [2, {3: "x"}]), [1, [2, {"3": "x"}]]),
         (np.zeros((2, 5)), "<array shape=(2, 5)>"),
         (np.sin, "<object of type ufunc>"),

@@ -1,12 +1,17 @@
 """Groups with too few cells of a condition."""
 
+import copy
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import kompot
 from adata_helpers import small_adata
+from kompot.anndata.cell_filter import filtered_cells
 from kompot.anndata.history import get_run_history
+from kompot.anndata.representation import look
 from kompot.anndata.run_info import RunInfo
 from kompot.errors import RepresentationWarning
 from record_helpers import FDR, OUTPUT
@@ -105,6 +110,144 @@ def test_a_plain_copy_that_cannot_say_its_cells_is_refused():
         kompot.de(adata, "condition", "A", "B", filter=kompot.FilterSettings(cell_filter=plain), output=OUTPUT)
 
 
+# Reports on other orders and parts of the cells
+
+
+def left_out(adata, report):
+    """Names of the cells that a report leaves out."""
+    return set(adata.obs_names[~filtered_cells(adata, report)])
+
+
+CHANGES = {
+    "the same": lambda a: a,
+    "another order": lambda a: a[np.random.default_rng(0).permutation(a.n_obs)].copy(),
+    "some cells": lambda a: a[::-3].copy(),
+    "a view of some cells": lambda a: a[::3],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("form", ["column", "masks", "one filter"])
+def test_a_report_follows_the_names_of_the_cells(change, form):
+    adata = uneven()
+    report = check(adata, FORMS[form][0](adata))
+    expected = set(adata.obs_names[adata.obs["kind"].isin(["rare", "only"])])
+    adata.obs["kind"] = "no labels needed"
+    changed = CHANGES[change](adata)
+    assert left_out(changed, report) == expected & set(changed.obs_names)
+
+
+def renamed(adata):
+    """The cells in another order with other names."""
+    other = adata[::-1].copy()
+    other.obs_names = [f"other-{name}" for name in other.obs_names]
+    return other
+
+
+def test_a_report_of_a_column_follows_its_labels_where_names_differ():
+    adata = uneven()
+    report, other = check(adata, "kind"), renamed(adata)
+    kept = filtered_cells(other, report)
+    np.testing.assert_array_equal(kept, other.obs["kind"] == "good")
+    assert kept.sum() < len(kept)
+
+
+@pytest.mark.parametrize("names", ["others", "repeated", "one more"])
+def test_a_report_that_cannot_find_its_cells_is_refused(names):
+    adata = uneven()
+    report, other = check(adata, masks_of(adata)), renamed(adata)
+    if names == "repeated":
+        other.obs_names = ["cell0"] * other.n_obs
+    if names == "one more":
+        other.obs_names = [*adata.obs_names[1:], "more"]
+    with pytest.raises(ValueError, match="does not say which cells its group 'rare' has in this object, neither by na"):
+        filtered_cells(other, report)
+
+
+def test_a_report_with_repeated_names_fits_the_object_that_was_checked():
+    adata = uneven()
+    adata.obs_names = ["cell"] * adata.n_obs
+    np.testing.assert_array_equal(filtered_cells(adata, check(adata, masks_of(adata))), adata.obs["kind"] == "good")
+
+
+def test_a_report_of_a_column_whose_labels_are_others_is_refused():
+    adata = uneven()
+    report, other = check(adata, "kind"), renamed(adata)
+    other.obs["kind"] = other.obs["kind"].cat.rename_categories({"rare": "seldom"})
+    with pytest.raises(ValueError, match="does not say which cells its group 'rare' has"):
+        filtered_cells(other, report)
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [lambda r: r.copy(), copy.copy, copy.deepcopy, lambda r: pickle.loads(pickle.dumps(r))],  # noqa: S301
+)
+def test_copies_of_a_report_know_their_cells(duplicate):
+    adata = uneven()
+    report = check(adata, masks_of(adata))
+    copied = duplicate(report)
+    assert isinstance(copied, kompot.RepresentationReport)
+    assert copied is not report
+    assert copied == report
+    assert left_out(adata[::-1], copied) == left_out(adata, report) != set()
+    pd.testing.assert_frame_equal(copied.table(), report.table())
+
+
+# Groups that overlap
+
+
+def slowly_left_out(groups, conditions, min_cells, min_percentage):
+    """The rule in plain words, on sets of cells: drop a poor group and its cells, begin again."""
+    gone, found = set(), set()
+    while True:
+        left = {name: cells - gone for name, cells in groups.items() if name not in found}
+        poor = {
+            name
+            for name, cells in left.items()
+            if groups[name]
+            and (
+                not cells
+                or any(
+                    len(cells & of_condition) < min_cells
+                    or 100 * len(cells & of_condition) < (min_percentage or 0) * len(cells)
+                    for of_condition in conditions.values()
+                )
+            )
+        }
+        if not poor:
+            return gone, found
+        found |= poor
+        gone |= set().union(*(groups[name] for name in poor))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_groups_are_left_out_until_all_that_stay_have_enough(seed):
+    rng = np.random.default_rng(seed)
+    n_cells, min_cells, min_percentage = 60, int(rng.integers(0, 4)), [None, 25.0][seed % 2]
+    label = rng.integers(0, 3, n_cells)
+    groups = {f"g{i}": rng.random(n_cells) < rng.uniform(0.02, 0.3) for i in range(8)} | {"none": np.zeros(60, bool)}
+    masks = {name: label == code for code, name in enumerate("AB")}
+    seen = look(groups, masks, min_cells=min_cells, min_percentage=min_percentage, remove=True)
+    sets = [{name: set(np.flatnonzero(mask)) for name, mask in part.items()} for part in (groups, masks)]
+    gone, found = slowly_left_out(*sets, min_cells, min_percentage)
+    assert set(np.flatnonzero(seen.left_out)) == gone
+    assert set(seen.found) == found
+    assert set(seen.groups) == set(groups) - found
+    for name, mask in seen.groups.items():
+        np.testing.assert_array_equal(mask, groups[name] & ~seen.left_out)
+
+
+def test_a_group_that_loses_all_its_cells_is_reported_and_counts_none():
+    label = np.array(list("AAAABAB" + "AB" * 6))
+    # Of "large" 1 cell in 5 is B; "inside" has as many of both, but all of its cells are in "large".
+    groups = {"inside": np.isin(range(19), [3, 4]), "large": np.arange(19) < 5, "fine": np.arange(19) > 4}
+    masks = {name: label == name for name in "AB"}
+    seen = look(groups, masks, min_cells=1, min_percentage=30.0, remove=True)
+    assert seen.found == {"large": ["B"], "inside": ["A", "B"]}
+    assert seen.steps == ("large (B: 1 cell)", "inside (A: 0 cells, B: 0 cells)")
+    assert list(seen.groups) == ["fine"]
+
+
 def test_percentages():
     adata = uneven()
     assert check(adata, "kind", min_cells=0, min_percentage=1.0)[KEY] == {"only": ["B"]}
@@ -130,10 +273,23 @@ def test_warning_and_printed_table(capsys):
     assert capsys.readouterr().out == ""
     check(adata, "kind", print_summary=True)
     lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Cells of each condition in 3 groups; too few: fewer than 5 cells"
     assert lines[1].split() == ["group", "condition", "cells", "%", "of", "group"]
     rows = [line.split() for line in lines]
     assert ["rare", "B", "3", f"{100 * 3 / (adata.obs['kind'] == 'rare').sum():.1f}", "too", "few"] in rows
-    assert lines[-1].startswith("To leave these groups out")
+    assert lines[-1].startswith("To leave out groups with too few cells")
+
+
+def test_the_printed_rule_and_its_grammar(capsys):
+    adata = uneven()
+    everyone = {"all": np.ones(adata.n_obs, dtype=bool)}
+    check(adata, everyone, min_cells=1, min_percentage=60, print_summary=True)
+    title = "Cells of each condition in 1 group; too few: fewer than 1 cell or less than 60 % of the group"
+    assert capsys.readouterr().out.splitlines()[0] == title
+    with pytest.warns(RepresentationWarning, match=r"Too few cells \(fewer than 2 cells\) in one \(A: 1 cell\)"):
+        check(
+            adata, {"one": np.flatnonzero(adata.obs["condition"] == "A")[:1]}, conditions=["A"], warn=True, min_cells=2
+        )
 
 
 def test_numbers_as_conditions_are_printed(capsys):
@@ -146,7 +302,8 @@ def test_numbers_as_conditions_are_printed(capsys):
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
-        ({"conditions": ["A", "C"]}, ValueError, "'C' does not occur in adata.obs"),
+        ({"conditions": ["a", "C"]}, ValueError, r"at least one label that occurs .*'a', 'C'\. Did you mean 'A'\?"),
+        ({"conditions": []}, ValueError, r"at least one label .* came \(none\)\. There is: 'A', 'B'"),
         ({"conditions": "A"}, TypeError, "must be a list"),
         ({"groupby": "conditions"}, (KeyError, ValueError), "condition"),
         ({"groups": "kinds"}, (KeyError, ValueError), "kind"),
@@ -162,5 +319,20 @@ def test_errors(kwargs, error, message):
 def test_chosen_conditions():
     adata = uneven()
     assert check(adata, "kind", conditions=["A"])[KEY] == {}
+    report = check(adata, "kind", conditions=["A", "C"])
+    assert report[KEY] == {"good": ["C"], "rare": ["C"], "only": ["C"]}
+    assert report.counts["rare"] == {
+        "A": int((adata[adata.obs["kind"] == "rare"].obs["condition"] == "A").sum()),
+        "C": 0,
+    }
     adata.obs["condition"] = adata.obs["condition"].cat.add_categories("C")
     assert check(adata, "kind", conditions=["C"])[KEY] == {"good": ["C"], "rare": ["C"], "only": ["C"]}
+
+
+def test_missing_labels_of_nullable_text_are_no_condition():
+    adata = uneven()
+    adata.obs["nullable"] = adata.obs["condition"].astype("string").where(np.arange(adata.n_obs) % 7 > 0)
+    counts = kompot.check_underrepresentation(adata, "nullable", "kind", warn=False).counts
+    expected = pd.crosstab(adata.obs["kind"], adata.obs["nullable"])
+    assert counts == {group: {c: expected.loc[group, c] for c in counts[group]} for group in ("good", "rare", "only")}
+    assert set(counts["good"]) == {"A", "B"}

@@ -205,3 +205,32 @@ def test_one_sample_is_too_few():
 def test_settings_without_effect():
     with pytest.warns(UnusedParameterWarning, match=r"storage\.store_arrays_on_disk"):
         run(small_adata(), storage=kompot.StorageSettings(store_arrays_on_disk=True))
+
+
+def test_settings_of_a_fit_that_is_not_made_are_named():
+    adata = with_donors(small_adata())
+    _, X_A, Y_A, _ = arrays(adata)
+    model = kompot.ModelSettings(model1=kompot.ExpressionModel(ls=1.0).fit(X_A, Y_A))
+    with pytest.warns(UnusedParameterWarning, match=r"gp\.sigma, gp\.ls, gp\.use_empirical_variance, mu"):
+        run(
+            adata,
+            "condition",
+            "A",
+            model=model,
+            gp=kompot.GPSettings(sigma=3.0, ls=9.0, use_empirical_variance=True),
+            mu=1,
+        )
+    before = snapshot(adata)
+    with pytest.raises(ValueError, match="fitted without samples"):
+        run(adata, "condition", "A", model=model, sample_col="donor", storage=kompot.StorageSettings(result_key="x"))
+    assert_unchanged(adata, before)
+
+
+def test_layers_that_do_not_fit_are_refused_before_any_work(monkeypatch):
+    adata = small_adata()
+    before = snapshot(adata)
+    monkeypatch.setattr("kompot.anndata.layer_storage.available_bytes", lambda: 10_000)
+    monkeypatch.setattr("kompot.anndata.run_smooth.compute", None)
+    with pytest.raises(MemoryError, match="The layers need"):
+        run(adata, "condition", "A")
+    assert_unchanged(adata, before)

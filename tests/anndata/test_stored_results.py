@@ -48,7 +48,7 @@ def test_rates_of_arrays_are_those_of_the_engine():
         ({"real": [-1.0]}, ValueError, "non-negative"),
         ({"real": ["a"]}, TypeError, "real numbers"),
         ({"null": []}, ValueError, "null must be a vector"),
-        ({"null": [np.nan]}, ValueError, "null distribution is empty"),
+        ({"null": [np.nan]}, ValueError, "null is empty"),
         ({"null": [np.inf]}, ValueError, "finite"),
         ({"threshold": 0}, ValueError, "threshold"),
         ({"gene_names": ["a", "b"]}, ValueError, "needed 1 names, came 2"),
@@ -163,7 +163,7 @@ def test_distances_of_another_run_are_not_judged():
     run_de(adata)
     run_de(adata)
     before = snapshot(adata)
-    with pytest.raises(ValueError, match="holds results of run 1, which replaced those of run 0"):
+    with pytest.raises(ValueError, match="holds results of run 1 of de, which replaced those of run 0"):
         kompot.recompute_fdr(adata, NULL, run_id=0)
     with pytest.raises(ValueError, match="replaced those of run 0"):
         kompot.extract_null_distribution(adata, run_id=0)
@@ -175,7 +175,8 @@ def test_distances_of_another_run_are_not_judged():
 
 def test_a_run_without_distances():
     adata = small_adata()
-    run_de(adata, output=kompot.OutputSettings(compute_mahalanobis=False, progress=False))
+    output = kompot.OutputSettings(compute_mahalanobis=False, progress=False)
+    run_de(adata, output=output, fdr=kompot.FDRSettings(null_genes=0))
     with pytest.raises(ValueError, match="has no column None"):
         kompot.recompute_fdr(adata, NULL)
 

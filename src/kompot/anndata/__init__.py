@@ -1,5 +1,6 @@
 """The analyses on AnnData objects, and what can be done with their records."""
 
+from kompot.anndata import utils
 from kompot.anndata.planning.resource_plan import ResourcePlan
 from kompot.anndata.representation_report import RepresentationReport, check_underrepresentation
 from kompot.anndata.run_cleanup import cleanup, get_field_status
@@ -28,4 +29,5 @@ __all__ = [
     "runs",
     "smooth_expression",
     "update_direction",
+    "utils",
 ]

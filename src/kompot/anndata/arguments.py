@@ -78,13 +78,41 @@ def estimator_parameters(
     return parameters
 
 
-def warn_of_unused(settings: Mapping[str, Any], unused: Mapping[str, tuple[str, ...]], owner: str) -> None:
-    """Say in one warning which settings that are not at their default have no effect in this function."""
+def warn_of_unused(
+    settings: Mapping[str, Any],
+    unused: Mapping[str, tuple[str, ...]],
+    owner: str,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Say in one warning which settings that are not at their default have no effect in this call.
+
+    Parameters
+    ----------
+    settings
+        Settings objects by argument name.
+    unused
+        Names of fields without effect, by argument name.
+    owner
+        Name of the function.
+    extra
+        Keyword arguments beside them, which have no effect where `ls` has none.
+    """
     names = [
         f"{group}.{name}" for group, fields in unused.items() for name in fields if not settings[group].is_default(name)
     ]
+    if "ls" in unused.get("gp", ()):
+        names += list(extra or ())
     if names:
-        warn(f"Without effect in {owner}: {', '.join(names)}.", UnusedParameterWarning)
+        warn(f"Without effect in {owner} as it is called here: {', '.join(names)}.", UnusedParameterWarning)
+
+
+def require_writable(adata: AnnData, output: OutputSettings) -> None:
+    """Raise for an object that results could not be written into."""
+    if adata.is_view and adata.isbacked and output.inplace and not output.copy:
+        raise ValueError(
+            "adata is a view of an object on disk, into which nothing can be written. Pass adata.to_memory(), or set "
+            "OutputSettings(copy=True), or filter with the whole object."
+        )
 
 
 def require_anndata(adata: object) -> None:

@@ -156,8 +156,9 @@ def _null_fits(model: DifferentialExpression, request: DERequest) -> list[_NullF
 
 
 def _null_names(request: DERequest, genes: Ints) -> list[str]:
-    n_genes = len(request.all_genes)
-    return [f"NULL_{i}_{request.all_genes[gene] if gene < n_genes else gene}" for i, gene in enumerate(genes)]
+    # Predictors with columns in addition to the genes of the data number them in their own way.
+    own = request.injection is not None and request.injection.width != len(request.all_genes)
+    return [f"NULL_{i}_{gene if own else request.all_genes[gene]}" for i, gene in enumerate(genes)]
 
 
 def _shuffled(model: DifferentialExpression, request: DERequest) -> _NullFit:
@@ -184,7 +185,7 @@ def _own(request: DERequest, injection: Injection, fit: TwoConditionFit) -> Anal
     fit = replace(fit, borrow=request.settings.output.allow_single_condition_variance)
     cells = FeatureTable(fit.features, request.X)
     landscape = _landscape(request, cells)
-    points = landscape.points_of(request.condition >= 0) if fit.has_empirical_variance else None
+    points = _noisy_points(request, landscape) if fit.has_empirical_variance else None
 
     def comparison(columns: Ints) -> FittedComparison:
         return FittedComparison(fit.for_genes(columns), landscape, points)
@@ -201,6 +202,12 @@ def _own(request: DERequest, injection: Injection, fit: TwoConditionFit) -> Anal
         _sizes(request),
         [],
     )
+
+
+def _noisy_points(request: DERequest, landscape: Landscape) -> Float64:
+    """Features of the points where distances with empirical variance are taken: landmarks given, else centroids."""
+    given = request.parameters.landmark_matrix(request.X.shape[1])
+    return landscape.points_of(request.condition >= 0) if given is None else landscape.cells.features(given)
 
 
 def _injected_null(request: DERequest, injection: Injection, comparison: Any) -> list[NullGenes]:
@@ -223,8 +230,10 @@ def _injected(request: DERequest, injection: Injection, track: Track) -> Analysi
     if request.settings.output.allow_single_condition_variance:
         between = first.between or second.between
         first, second = (replace(part, between=part.between or between) for part in (first, second))
-    landmarks = [getattr(part.function, "landmarks", None) for part in brought]
-    points = next((np.asarray(value, dtype=np.float64) for value in landmarks if value is not None), None)
+    found = [getattr(part.function, "landmarks", None) for part in brought]
+    landmarks = [np.asarray(value, dtype=np.float64) for value in found if value is not None]
+    # Those of both: at the landmarks of one condition alone the distance would depend on which one it is.
+    points = np.unique(np.vstack(landmarks), axis=0) if landmarks else None
 
     def comparison(columns: Ints) -> InjectedComparison:
         return InjectedComparison(

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 
 from kompot import _checks as check
 from kompot._typing import Bools
 from kompot.anndata.extract import label_column
-from kompot.anndata.selectors import all_of, array_mask, boolean_values
+from kompot.anndata.groups import parse_groups
+from kompot.anndata.selectors import all_of, array_mask, boolean_values, is_array
 
 _ARGUMENT = "cell_filter"
 REPORT_KEY = "__underrepresentation_data"
@@ -29,7 +29,8 @@ def filtered_cells(adata: AnnData, cell_filter: Any) -> Bools:
     cell_filter
         None for all cells; the name of a boolean column of `adata.obs`; a dictionary of column to value or values, all
         of which must hold; a boolean mask, indices or a Series (aligned by its index); or a list of names or
-        dictionaries, of which any must hold. The result of `check_underrepresentation` leaves out the groups it found.
+        dictionaries, of which any must hold. The result of `check_underrepresentation` leaves out the groups it found:
+        their cells by name, or else, where the names of the cells are others, by the column of the groups.
 
     Returns
     -------
@@ -63,7 +64,7 @@ def _mask(adata: AnnData, cell_filter: Any) -> Bools:
             raise TypeError("A list as cell_filter must hold names of boolean columns, dictionaries, or indices only.")
         masks: list[Bools] = [_mask(adata, part) for part in cell_filter]
         return np.asarray(np.any(masks, axis=0))
-    if isinstance(cell_filter, list | tuple | np.ndarray | pd.Series | pd.Index):
+    if is_array(cell_filter):
         if not len(cell_filter):
             raise ValueError("cell_filter is empty; leave it out to use all cells.")
         return array_mask(adata, cell_filter, _ARGUMENT)
@@ -75,18 +76,26 @@ def _mask(adata: AnnData, cell_filter: Any) -> Bools:
 
 def _without_reported(adata: AnnData, report: Mapping[str, Any]) -> Bools:
     """All cells but those of the groups that `check_underrepresentation` found."""
-    bad, masks = report[REPORT_KEY], getattr(report, "masks", None)
-    mask = np.ones(adata.n_obs, dtype=np.bool_)
-    for group in bad:
-        if masks is not None:
-            mask &= ~masks[group]
-            continue
-        columns = [column for column in report if column != REPORT_KEY and column in adata.obs.columns]
-        named = [np.asarray(adata.obs[column].astype(str) == str(group)) for column in columns[:1]]
-        if not named or not named[0].any():
+    groups = _reported_groups(adata, report)
+    left_out = np.zeros(adata.n_obs, dtype=np.bool_)
+    for group in report[REPORT_KEY]:
+        if str(group) not in groups:
             raise ValueError(
                 f"cell_filter is a report of check_underrepresentation that does not say which cells its group "
-                f"{group!r} has. Pass the object that the function returned, not a copy of its items."
+                f"{group!r} has in this object, neither by name (adata.obs_names, each once) nor as a label in a "
+                f"column of adata.obs. Call check_underrepresentation on this object and pass what it returns, not a "
+                f"copy of its items."
             )
-        mask &= ~named[0]
-    return mask
+        left_out |= groups[str(group)]
+    return ~left_out
+
+
+def _reported_groups(adata: AnnData, report: Mapping[str, Any]) -> dict[str, Bools]:
+    """Cells of each group of a report; empty where it does not tell."""
+    masks_in = getattr(report, "masks_in", None)
+    if masks_in is not None:
+        masks: dict[str, Bools] = masks_in(adata)
+        return masks
+    # A plain copy of the items, such as that in the record of a run, has the name of the column as its other key.
+    columns = [key for key in report if key != REPORT_KEY and key in adata.obs.columns]
+    return parse_groups(adata, columns[0]) if columns else {}

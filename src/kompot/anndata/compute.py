@@ -17,12 +17,10 @@ from kompot.differential.comparison import Comparison
 from kompot.differential.evaluate import LayerTarget, empty_layers
 from kompot.stats.fdr import FDRResult, false_discovery_rates
 
-_FEWEST_CELLS = 2
-
 
 @dataclass(frozen=True)
 class GroupOutcome:
-    """Results of one group of cells, n_genes each; NaN where the group has too few cells."""
+    """Results of one group of cells, n_genes each; NaN (not differential) where the group is skipped."""
 
     mean_lfc: Float64
     """Mean log fold change."""
@@ -134,7 +132,7 @@ def mean_fold_changes(request: DERequest, main: Comparison) -> dict[Any, Float64
     if request.weights is not None:
         columns["weighted"] = request.weights
     for name, mask in request.cells.groups.items():
-        if mask.sum() >= _FEWEST_CELLS:
+        if name not in request.cells.skipped:
             columns["mean", name] = mask / mask.sum()
             if request.weights is not None:
                 columns["weighted", name] = mask * request.weights / (mask * request.weights).sum()
@@ -149,12 +147,12 @@ def group_outcome(request: DERequest, analysis: Analysis, name: str, means: Mapp
     weighted = None if request.weights is None else means.get(("weighted", name), nothing)
     mean = means.get(("mean", name), nothing)
     distances = local_fdr = is_de = None
-    large = mask.sum() >= _FEWEST_CELLS
+    skipped = name in request.cells.skipped
     if request.settings.output.compute_mahalanobis:
-        distances = analysis.comparison.group_distances(mask) if large else nothing
+        distances = nothing if skipped else analysis.comparison.group_distances(mask)
     if request.with_group_fdr and distances is not None:
         local_fdr, is_de = nothing, np.zeros(n_genes, dtype=np.bool_)
-        if large:
+        if not skipped:
             fitted = [part.comparison for part in analysis.null if part.comparison is not None]
             null = np.concatenate([part.group_distances(mask) for part in fitted])
             fdr = false_discovery_rates(distances, null, request.settings.fdr.threshold)

@@ -10,7 +10,7 @@ import pandas as pd
 from kompot._version import __version__
 from kompot.anndata.da_request import DARequest
 from kompot.anndata.fields import by_place, field_mapping
-from kompot.anndata.history import environment, settings_record, timestamp
+from kompot.anndata.history import environment, label_record, settings_record, timestamp
 from kompot.anndata.uns import landmark_record
 from kompot.differential.abundance import DifferentialAbundance
 
@@ -64,8 +64,8 @@ def da_params(request: DARequest) -> dict[str, Any]:
     settings = request.settings
     params = {
         "groupby": request.groupby,
-        "condition1": request.conditions[0],
-        "condition2": request.conditions[1],
+        "condition1": label_record(request.conditions[0]),
+        "condition2": label_record(request.conditions[1]),
         "obsm_key": request.obsm_key,
         "sample_col": request.sample_col,
         "gp": settings_record(settings.gp),
@@ -88,7 +88,7 @@ def density_record(request: DARequest, analysis: DifferentialAbundance) -> dict[
         **request.switches,
         "fits": [
             {
-                "conditions": [request.conditions[code] for code in fit.densities],
+                "conditions": [label_record(request.conditions[code]) for code in fit.densities],
                 **asdict(fit.numbers),
                 **asdict(fit.approximation),
             }

@@ -16,6 +16,7 @@ from kompot.anndata.arguments import (
     check_containers,
     estimator_parameters,
     require_anndata,
+    require_writable,
     warn_of_unused,
 )
 from kompot.anndata.fields import DA_FIELDS, NamedField, named_fields
@@ -26,7 +27,7 @@ from kompot.settings import DAThresholdSettings, GPSettings, ModelSettings, Outp
 
 _GP_NAMES = ("ls", "ls_factor", "n_landmarks", "landmarks", "batch_size", "random_state")
 _SWITCHES = ("sync_parameters", "calibrate_offset")
-_UNUSED = {
+_UNUSED: dict[str, tuple[str, ...]] = {
     "gp": ("sigma", "use_empirical_variance", "jit_compile"),
     "storage": (
         "store_posterior_covariance",
@@ -133,15 +134,23 @@ def build_da_request(
         Everything the computation needs.
     """
     require_anndata(adata)
+    require_writable(adata, settings.output)
     conditions = (extract.plain_label(conditions[0]), extract.plain_label(conditions[1]))
     condition = extract.condition_codes(adata, groupby, *conditions)
     X = extract.cell_states(adata, obsm_key)
     result_key = settings.storage.result_key or storage_key("da")
     check_containers(adata, "da", result_key)
-    warn_of_unused(vars(settings), _UNUSED, "kompot.da")
+    given = [getattr(settings.model, f"density_predictor{number}") is not None for number in (1, 2)]
+    unused = dict(_UNUSED)
+    if all(given):
+        unused["gp"] += ("ls", "ls_factor", "n_landmarks", "landmarks", "random_state")
+        unused["storage"] += ("store_landmarks",)
+    if sample_col is None:
+        unused["output"] += ("allow_single_condition_variance",)
+    density = {name: value for name, value in extra.items() if name not in _SWITCHES}
+    warn_of_unused(vars(settings), unused, "kompot.da", density)
     for name in _SWITCHES:
         boolean(name, extra.get(name, True))
-    density = {name: value for name, value in extra.items() if name not in _SWITCHES}
     parameters = estimator_parameters(DensityParameters, settings.gp, _GP_NAMES, density, "kompot.da", X.shape[1])
     stored = (
         None if parameters.landmarks is not None else stored_landmarks(adata, "da", result_key, obsm_key, X.shape[1])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from pandas.api.extensions import ExtensionArray
 
 from kompot import _checks as check
 from kompot._typing import Bools
@@ -20,7 +21,9 @@ from kompot.anndata.selectors import (
     cells_of,
     is_array,
     is_boolean,
+    is_collection,
     is_text,
+    labelled,
 )
 
 _ARGUMENT = "groups"
@@ -36,7 +39,9 @@ def parse_groups(adata: AnnData, groups: Any) -> dict[str, Bools]:
     groups
         - the name of a column of text, categories (one group each, in their order) or booleans (one group, "True");
         - a dictionary of name to mask, indices or Series; of column to value or values (one group, all must hold, named
-          `column=a+b_AND_other=c`); of name to such a dictionary; or of name to a value found in any column;
+          `column=a+b_AND_other=c`); of name to such a dictionary; or of name to a value found in any column. Whole
+          numbers are indices of cells; under the name of a column that has all of them as values, where they could be
+          either, they are an error;
         - a list of such dictionaries, or of masks, indices or label arrays (`subset1`, `subset2`, ...);
         - a Series (aligned by its index), an array of labels, a mask or indices (group "True"), or a matrix of masks
           (one group per row).
@@ -49,7 +54,8 @@ def parse_groups(adata: AnnData, groups: Any) -> dict[str, Bools]:
     Raises
     ------
     TypeError, ValueError
-        For anything else, unknown columns and values, masks of the wrong length and indices out of range.
+        For anything else, unknown columns and values, masks of the wrong length, indices out of range and whole
+        numbers that could be either.
 
     Examples
     --------
@@ -92,10 +98,11 @@ def _by_label(labels: pd.Series[Any], source: str, *, numbers: bool = False) -> 
     names = [str(value) for value in values]
     if len(set(names)) < len(names):
         raise ValueError(f"{source} has different labels with the same text; make them differ.")
-    return {name: np.asarray(labels == value, dtype=np.bool_) for name, value in zip(names, values, strict=True)}
+    return {name: labelled(labels, value) for name, value in zip(names, values, strict=True)}
 
 
 def _from_dict(adata: AnnData, groups: Mapping[Any, Any]) -> dict[str, Bools]:
+    groups = {key: _ordered(value) for key, value in groups.items()}
     if groups and all(isinstance(value, Mapping) for value in groups.values()):
         return {str(name): _all_of(adata, value) for name, value in groups.items()}
     columns = [key in adata.obs.columns and _names_values(adata, value) for key, value in groups.items()]
@@ -112,20 +119,28 @@ def _names_values(adata: AnnData, value: Any) -> bool:
         return False
     array = np.asarray(value)
     # A boolean per cell is a mask; whole numbers are indices; text is values.
-    return array.ndim == 1 and not (is_boolean(array) and len(array) == adata.n_obs) and array.dtype.kind not in "iu"
+    is_mask = is_boolean(value) and len(value) == adata.n_obs
+    return array.ndim == 1 and not is_mask and array.dtype.kind not in "iu"
+
+
+def _ordered(value: Any) -> Any:
+    """A set as a list in the order of its texts, because its own order differs from session to session."""
+    return sorted(value, key=str) if isinstance(value, set | frozenset) else value
 
 
 def _all_of(adata: AnnData, conditions: Mapping[str, Any]) -> Bools:
     for column, value in conditions.items():
-        if not isinstance(value, str | bool | np.bool_ | int | float | list | tuple | set | np.ndarray | pd.Index):
-            raise TypeError(f"groups: the value of {column!r} must be a label or a list of labels, came {value!r}.")
+        if value is None or not (is_collection(value) or pd.api.types.is_scalar(value)):
+            raise TypeError(
+                f"groups: the value of {column!r} must be a label or a list of labels, came {check.show(value)}."
+            )
     return all_of(adata, conditions, _ARGUMENT)
 
 
 def _name_of(conditions: Mapping[str, Any]) -> str:
     """`column=a+b_AND_other=c`."""
     parts = [
-        f"{column}={'+'.join(map(str, value)) if is_array(value) or isinstance(value, set) else value}"
+        f"{column}={'+'.join(map(str, _ordered(value))) if is_collection(value) else value}"
         for column, value in conditions.items()
     ]
     return "_AND_".join(parts)
@@ -142,13 +157,31 @@ def _named(adata: AnnData, name: Any, value: Any) -> Bools:
         return _in_any_column(adata, value, argument)
     if not is_array(value) or not len(value):
         raise ValueError(f"{argument} must be a mask, indices, a Series or a label, came {check.show(value)}.")
+    if name in adata.obs.columns:
+        _require_unambiguous(adata, name, value)
     return array_mask(adata, value, argument)
 
 
+def _require_unambiguous(adata: AnnData, column: str, value: Any) -> None:
+    """Raise if whole numbers under the name of a column are values of that column: they could be cells too."""
+    numbers = np.asarray(value)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        return
+    labels = label_column(adata, column, _ARGUMENT)
+    known = labels.cat.categories if isinstance(labels.dtype, pd.CategoricalDtype) else pd.unique(labels.dropna())
+    # True equals 1, but a flag is no number.
+    if is_boolean(known) or not pd.Series(np.unique(numbers)).isin(known).all():
+        return
+    given = f"[{check.listed(numbers.tolist(), 3)}]"
+    raise ValueError(
+        f"groups={{{column!r}: {given}}} could mean values of adata.obs[{column!r}], which has them, or indices of "
+        f"cells. Write {{'name': {{{column!r}: {given}}}}} for cells with these values, or another name than that of a "
+        f"column for these indices: {{'name': {given}}}."
+    )
+
+
 def _in_any_column(adata: AnnData, label: str, argument: str) -> Bools:
-    masks = [
-        np.asarray(adata.obs[column] == label, dtype=np.bool_) for column in adata.obs if is_text(adata.obs[column])
-    ]
+    masks = [labelled(adata.obs[column], label) for column in adata.obs if is_text(adata.obs[column])]
     found = np.logical_or.reduce(masks) if masks else np.zeros(adata.n_obs, dtype=np.bool_)
     if not found.any():
         raise ValueError(f"{argument}={label!r} occurs in no column of adata.obs.")
@@ -180,11 +213,12 @@ def _from_array(adata: AnnData, values: Any, name: str, prefix: str = "") -> dic
         if array.shape[1] != adata.n_obs or not (array.dtype == np.bool_ or np.isin(array, (0, 1)).all()):
             raise ValueError(f"A matrix as groups must hold one mask per row: needed k x {adata.n_obs} booleans.")
         return {f"subset{i}": row.astype(np.bool_) for i, row in enumerate(array, start=1)}
-    if is_boolean(array) or array.dtype.kind in "iu":
+    if is_boolean(values) or array.dtype.kind in "iu":
         return {name: array_mask(adata, values, f"groups ({name})")}
     if len(array) != adata.n_obs:
         raise ValueError(f"groups: labels must name every cell: needed {adata.n_obs}, came {len(array)}.")
-    series = aligned(adata, values, _ARGUMENT) if isinstance(values, pd.Series) else pd.Series(array)
+    plain = values if isinstance(values, ExtensionArray) else array  # a Categorical keeps its order
+    series = aligned(adata, values, _ARGUMENT) if isinstance(values, pd.Series) else pd.Series(plain)
     labels = _by_label(series, _ARGUMENT, numbers=True)
     order = sorted(labels) if not prefix else list(labels)
     return {prefix + label: labels[label] for label in order}

@@ -2,7 +2,7 @@
 
 `adata.uns["kompot_<type>"]` holds JSON texts: `run_history` (a list; a run's id is its position), `last_run_info` and
 `anndata_fields` (place -> field -> id of the run that wrote it). JSON survives h5ad and zarr unchanged and can be
-read by the GPL package of the same name. Values that JSON has no form for are written as null (infinity, NaN) or as
+read by the GPL package of the same name. Values that JSON has no form for are written as text (infinity), null (NaN) or
 a short description (arrays).
 """
 
@@ -64,6 +64,10 @@ def is_placeholder(value: Any) -> bool:
     return isinstance(value, list) and any(map(is_placeholder, value))
 
 
+# JSON has no form for infinity; the GPL package writes this text too. NaN becomes null.
+_NON_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
+
+
 def encodable(value: Any) -> Any:
     """A value as JSON can hold it.
 
@@ -71,14 +75,14 @@ def encodable(value: Any) -> Any:
     --------
     >>> import numpy as np
     >>> encodable({"a": np.float64(1.5), "b": float("inf"), "c": np.zeros((2, 3)), 4: (True, None)})
-    {'a': 1.5, 'b': None, 'c': '<array shape=(2, 3)>', '4': [True, None]}
+    {'a': 1.5, 'b': 'Infinity', 'c': '<array shape=(2, 3)>', '4': [True, None]}
     """
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return value if math.isfinite(value) else _NON_FINITE.get(value)
     if isinstance(value, Mapping):
         return {str(key): encodable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -88,6 +92,18 @@ def encodable(value: Any) -> Any:
     if hasattr(value, "shape"):
         return f"<array shape={tuple(value.shape)}>"
     return f"<object of type {type(value).__name__}>"
+
+
+def label_record(label: Any) -> Any:
+    """A condition's label as JSON can hold it; others (an interval, a date) as their text.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> label_record("Young"), label_record(3), label_record(pd.Interval(0, 10))
+    ('Young', 3, '(0, 10]')
+    """
+    return label if label is None or isinstance(label, str | bool | int | float) else str(label)
 
 
 _PATHS = ("disk_storage_dir",)
@@ -130,19 +146,19 @@ def decode(value: Any) -> Any:
         return value
 
 
-def _records(adata: AnnData, analysis_type: str) -> Any:
+def _stored(adata: AnnData, analysis_type: str) -> Mapping[str, Any]:
     """What `adata.uns` holds of one type of analysis, under its name of today or that of older files."""
     old = [storage_key(name) for name, kind in _OLD_NAMES.items() if kind == analysis_type]
     for key in (storage_key(analysis_type), *old):
-        if "run_history" in (stored := adata.uns.get(key, {})):
+        stored = adata.uns.get(key)
+        if isinstance(stored, Mapping) and "run_history" in stored:
             return stored
     return {}
 
 
 def get_run_history(adata: AnnData, analysis_type: str) -> list[dict[str, Any]]:
     """All runs of one type, oldest first; entries that cannot be read are empty."""
-    stored = _records(adata, analysis_type)
-    runs = decode(stored.get("run_history", [])) if isinstance(stored, Mapping) else []
+    runs = decode(_stored(adata, analysis_type).get("run_history", []))
     if not isinstance(runs, list | np.ndarray):
         return []
     decoded = [decode(run) for run in runs]
@@ -150,10 +166,13 @@ def get_run_history(adata: AnnData, analysis_type: str) -> list[dict[str, Any]]:
 
 
 def get_field_owners(adata: AnnData, analysis_type: str) -> dict[str, dict[str, int]]:
-    """Place -> field -> id of the run that wrote it last."""
-    stored = _records(adata, analysis_type)
-    owners = decode(stored.get("anndata_fields", {})) if isinstance(stored, Mapping) else {}
-    return {place: dict(decode(names)) for place, names in owners.items()} if isinstance(owners, Mapping) else {}
+    """`anndata_fields`: place -> field -> id of the run that wrote it last, among runs of one type.
+
+    Kept for other readers; `kompot.anndata.all_records` tells which run of any type owns a field.
+    """
+    owners = decode(_stored(adata, analysis_type).get("anndata_fields", {}))
+    decoded = {place: decode(names) for place, names in owners.items()} if isinstance(owners, Mapping) else {}
+    return {place: dict(names) for place, names in decoded.items() if isinstance(names, Mapping)}
 
 
 def with_run(adata: AnnData, analysis_type: str, run: dict[str, Any]) -> dict[str, Any]:

@@ -37,8 +37,10 @@ def stored_landmarks(adata: AnnData, analysis_type: str, result_key: str, obsm_k
         entry = adata.uns.get(key)
         if not isinstance(entry, Mapping) or "landmarks" not in entry:
             continue
-        info = entry.get("landmarks_info", {})
-        landmarks = np.asarray(entry["landmarks"], dtype=np.float64)
+        info, landmarks = entry.get("landmarks_info", {}), np.asarray(entry["landmarks"])
+        if landmarks.dtype.kind not in "fiu":
+            continue
+        landmarks = landmarks.astype(np.float64)
         fits = landmarks.ndim == 2 and len(landmarks) and landmarks.shape[1] == n_dims
         if fits and isinstance(info, Mapping) and info.get("obsm_key") == obsm_key and np.isfinite(landmarks).all():
             return landmarks

@@ -28,6 +28,8 @@ _ROWS_TOGETHER = 1024
 _GB = 1e9
 # The covariance, the kernel and one product at a time.
 _COVARIANCE_ARRAYS = 3
+# Smoothed in both conditions, fold changes and z-scores.
+_NULL_LAYERS = 4
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ def _directory(settings: StorageSettings, needed: int) -> Path | None:
     if not asked and needed <= allowed:
         return None
     place = Path(settings.disk_storage_dir or tempfile.gettempdir())
+    if not existing_parent(place).is_dir():
+        raise ValueError(f"disk_storage_dir must be a directory, but {str(existing_parent(place))!r} is a file.")
     if settings.store_arrays_on_disk is False:
         raise MemoryError(
             f"The layers need {needed / _GB:.1f} GB; {available / _GB:.1f} GB of memory are available, of which "
@@ -123,17 +127,45 @@ def _directory(settings: StorageSettings, needed: int) -> Path | None:
             f"Layers on disk ({'asked for' if asked else f'needed, they take {needed / _GB:.1f} GB'}) need "
             f"{' and '.join(missing)}: pip install 'kompot[lazy]'. Or leave them out: store_layers=False."
         )
+    if not asked:
+        warn(
+            f"The layers need {needed / _GB:.1f} GB, more than max_memory_ratio={settings.max_memory_ratio} of the "
+            f"{available / _GB:.1f} GB of memory available: they are kept on disk in {str(place)!r} and read lazily. "
+            f"Keep that folder with the object, or name one: disk_storage_dir=...",
+            StorageWarning,
+        )
     return place
 
 
 def require_memory_for_covariance(n_cells: int) -> None:
     """Raise if the posterior covariance between all cells does not fit in memory."""
-    needed, available = _COVARIANCE_ARRAYS * 8 * n_cells**2, available_bytes()
+    needed = _COVARIANCE_ARRAYS * 8 * n_cells**2
+    _require_memory(
+        f"The posterior covariance of {n_cells} cells needs",
+        needed,
+        "Set store_posterior_covariance=False, or select fewer",
+    )
+
+
+def require_memory_for_layers(n_layers: int, shape: tuple[int, int]) -> None:
+    """Raise if layers that can only be kept in memory do not fit there."""
+    _require_memory("The layers need", layer_bytes(n_layers, shape), "Name fewer genes (genes=[...]), or analyse fewer")
+
+
+def require_memory_for_null_genes(n_cells: int, n_null: int) -> None:
+    """Raise if the expression of the null genes at all cells, for `return_full_results`, does not fit in memory."""
+    needed = layer_bytes(_NULL_LAYERS, (n_cells, n_null))
+    _require_memory(
+        "The null genes at all cells need",
+        needed,
+        "Set return_full_results=False, ask for fewer null genes, or analyse fewer",
+    )
+
+
+def _require_memory(what: str, needed: int, advice: str) -> None:
+    available = available_bytes()
     if needed > available:
-        raise MemoryError(
-            f"The posterior covariance of {n_cells} cells needs {needed / _GB:.1f} GB, {available / _GB:.1f} GB are "
-            f"available. Set store_posterior_covariance=False, or select fewer cells."
-        )
+        raise MemoryError(f"{what} {needed / _GB:.1f} GB, {available / _GB:.1f} GB are available. {advice} cells.")
 
 
 def free_bytes(place: Path) -> int:

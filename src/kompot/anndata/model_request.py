@@ -51,6 +51,11 @@ class Injection:
     """Columns of null features."""
 
     @property
+    def fits_nothing(self) -> bool:
+        """Whether both conditions are there already."""
+        return all(part.function is not None for part in self.brought)
+
+    @property
     def shared(self) -> TwoConditionFit | None:
         """Both models as one fit, where they are ours and have the same features; else None."""
         models = [part.model for part in self.brought]

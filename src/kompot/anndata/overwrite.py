@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from anndata import AnnData
 
-from kompot.anndata.fields import NamedField, by_place
-from kompot.anndata.history import get_field_owners, get_run_history
+from kompot import _checks as check
+from kompot.anndata.all_records import Owner, Records, as_mapping
+from kompot.anndata.fields import NamedField
 from kompot.errors import OverwriteWarning, warn
 
-_SHOWN = 5
+_MOST_SHOWN = 5
 
 
-def check_overwrite(adata: AnnData, fields: Collection[NamedField], overwrite: bool | None, analysis_type: str) -> None:
+def check_overwrite(adata: AnnData, fields: Collection[NamedField], overwrite: bool | None) -> None:
     """Warn of or refuse to replace existing fields, as `StorageSettings.overwrite` says.
 
     Parameters
@@ -23,47 +25,60 @@ def check_overwrite(adata: AnnData, fields: Collection[NamedField], overwrite: b
     fields
         Fields to be written.
     overwrite
-        None warns, True is silent, False is an error.
-    analysis_type
-        "de", "da" or "smooth".
+        None warns, also of fields of the same runs that stay; True is silent, False is an error.
 
     Raises
     ------
     ValueError
         With `overwrite=False`, if any field exists.
     """
-    existing = [
-        f"{item.field.place}[{item.name!r}]" for item in fields if item.name in getattr(adata, item.field.place)
-    ]
+    existing = [(item.field.place, item.name) for item in fields if item.name in getattr(adata, item.field.place)]
     if not existing or overwrite:
         return
-    shown = ", ".join(existing[:_SHOWN]) + (f" and {len(existing) - _SHOWN} more" if len(existing) > _SHOWN else "")
-    message = f"Results exist already{_previous_run(adata, fields, analysis_type)}: {shown}."
+    records = Records.of(adata)
+    message = f"Results exist already{_previous_run(records, existing)}: {_shown(existing)}."
     if overwrite is False:
         raise ValueError(
             f"{message} Nothing was computed. Set StorageSettings(overwrite=True) to replace them, or another "
             f"result_key."
         )
+    staying = _staying(adata, records, existing, fields)
     warn(
         f"{message} They will be replaced; StorageSettings(overwrite=True) silences this, another result_key keeps "
-        f"both.",
+        f"both." + (f" Not part of this run, so that they stay as they are: {_shown(staying)}." if staying else ""),
         OverwriteWarning,
     )
 
 
-def _previous_run(adata: AnnData, fields: Collection[NamedField], analysis_type: str) -> str:
-    owners = get_field_owners(adata, analysis_type)
-    owned = [
-        owners[place][name]
-        for place, names in by_place(fields).items()
-        for name in names
-        if name in owners.get(place, {})
+def _shown(fields: Sequence[tuple[str, str]]) -> str:
+    return check.listed((f"{place}[{name!r}]" for place, name in fields), _MOST_SHOWN)
+
+
+def _staying(
+    adata: AnnData, records: Records, existing: Sequence[tuple[str, str]], fields: Collection[NamedField]
+) -> list[tuple[str, str]]:
+    """Other fields, still there, of the runs whose fields will be replaced."""
+    owners = {records.owners[field] for field in existing if field in records.owners}
+    written = {(item.field.place, item.name) for item in fields}
+    return [
+        (place, name)
+        for (place, name), owner in records.owners.items()
+        if owner in owners and (place, name) not in written and place != "uns" and name in getattr(adata, place)
     ]
-    history = get_run_history(adata, analysis_type)
-    if not owned or max(owned) >= len(history):
+
+
+def _previous_run(records: Records, existing: Sequence[tuple[str, str]]) -> str:
+    """The latest of the runs that wrote the fields, in words."""
+    owners = [records.owners.get(field) for field in existing]
+    known = [(str(_entry(records, owner).get("timestamp", "")), owner) for owner in owners if owner is not None]
+    if not known:
         return ""
-    run = history[max(owned)]
-    params = run.get("params", {})
+    stamp, owner = max(known, key=lambda pair: pair[0])
+    params = as_mapping(_entry(records, owner).get("params"))
     names = [params.get(key) for key in ("condition1", "condition2", "condition")]
     conditions = " to ".join(str(name) for name in names if name is not None)
-    return f" (run {max(owned)} of {run.get('timestamp', 'unknown time')}, {conditions or 'all cells'})"
+    return f" ({owner}, {stamp or 'unknown time'}, {conditions or 'all cells'})"
+
+
+def _entry(records: Records, owner: Owner) -> dict[str, Any]:
+    return records.histories[owner.kind][owner.run_id]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from kompot._version import __version__
 from kompot.anndata.compute import DEOutcome
 from kompot.anndata.fields import FDR_KEYS, SAMPLE_KEYS, by_place, field_mapping
-from kompot.anndata.history import environment, settings_record, timestamp
+from kompot.anndata.history import encodable, environment, label_record, settings_record, timestamp
 from kompot.anndata.representation_report import RepresentationReport
 from kompot.anndata.request import DERequest
-from kompot.anndata.results import fdr_summary
-from kompot.anndata.uns import landmark_record
+from kompot.anndata.results import hits
+from kompot.anndata.selectors import is_text
+from kompot.anndata.uns import landmark_record, names_digest
 from kompot.settings import FilterSettings, ModelSettings
 
-_LONGEST_LIST = 100
+_LONGEST_LIST, _MOST_LABELS = 100, 2000
 
 
 def de_record(request: DERequest, outcome: DEOutcome) -> dict[str, Any]:
@@ -41,7 +45,7 @@ def de_record(request: DERequest, outcome: DEOutcome) -> dict[str, Any]:
         "mahalanobis_key": names["mahalanobis_key"] if with_distances else None,
         "ptp_key": names["ptp_key"],
         "fdr_keys": {key.removeprefix("mahalanobis_"): names[key] for key in FDR_KEYS} if fdr else None,
-        "fdr_results": fdr_summary(outcome),
+        "fdr_results": None if outcome.fdr is None else hits_record(hits(outcome.fdr)),
         "smoothed_layer_keys": {
             "condition1": names["smoothed_key_1"],
             "condition2": names["smoothed_key_2"],
@@ -50,22 +54,30 @@ def de_record(request: DERequest, outcome: DEOutcome) -> dict[str, Any]:
         "field_names": {
             **names,
             "has_groups": bool(request.cells.groups),
-            "sample_variance_impacted_fields": list(SAMPLE_KEYS) if request.samples is not None else [],
+            "sample_variance_impacted_fields": list(SAMPLE_KEYS) if request.with_samples else [],
             "all_patterns": by_place(request.fields.values()),
         },
         "field_mapping": mapping_with_groups(request),
-        "uses_sample_variance": request.samples is not None,
+        "uses_sample_variance": request.with_samples,
         "underrepresentation": request.cells.underrepresented,
         "auto_filtered": request.cells.auto_filtered,
         "has_groups": bool(request.cells.groups),
         **groups_record(request),
         "params": de_params(request),
+        "positions": position_record(request),
+        "abundance_weights": None if request.abundance is None else request.abundance.source,
         "approximation": approximation_record(request, outcome),
         "landmarks": landmark_record(outcome.analysis.landmarks, request.parameters),
         "skipped_samples": [str(label) for label in outcome.analysis.skipped_samples],
         "environment": environment(),
         "kompot_version": __version__,
     }
+
+
+def hits_record(summary: dict[str, Any]) -> dict[str, Any]:
+    """What was found, with null instead of infinity as the smallest significant distance where nothing was."""
+    smallest = summary["min_significant_mahalanobis"]
+    return {**summary, "min_significant_mahalanobis": smallest if np.isfinite(smallest) else None}
 
 
 def de_params(request: DERequest) -> dict[str, Any]:
@@ -78,8 +90,8 @@ def de_params(request: DERequest) -> dict[str, Any]:
         fdr["null_expression"] = "<tuple of 2 arrays>"
     params = {
         "groupby": request.groupby,
-        "condition1": request.conditions[0],
-        "condition2": request.conditions[1],
+        "condition1": label_record(request.conditions[0]),
+        "condition2": label_record(request.conditions[1]),
         "obsm_key": request.obsm_key,
         "layer": request.layer,
         "genes": request.genes,
@@ -100,11 +112,23 @@ def de_params(request: DERequest) -> dict[str, Any]:
 
 def filter_record(settings: FilterSettings) -> dict[str, Any]:
     """The filter; masks and reports that only their object can apply as a note."""
-    record = _short(settings_record(settings))
+    plain = {name: labels_as_lists(getattr(settings, name)) for name in ("cell_filter", "groups")}
+    record = _short(settings_record(settings) | {name: encodable(value) for name, value in plain.items()})
     report = settings.cell_filter
     if isinstance(report, RepresentationReport) and report.column is None:
         record["cell_filter"] = "<report of check_underrepresentation>"
     return record
+
+
+def labels_as_lists(value: Any) -> Any:
+    """Arrays of labels, in dictionaries and lists too, as lists; masks and indices as they are."""
+    if isinstance(value, dict):
+        return {key: labels_as_lists(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [labels_as_lists(item) for item in value]
+    if isinstance(value, np.ndarray | pd.Index | pd.Categorical) and value.ndim == 1 and is_text(value):
+        return list(value)
+    return value
 
 
 def _short(record: dict[str, Any]) -> dict[str, Any]:
@@ -114,12 +138,32 @@ def _short(record: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict):
             return {key: shortened(item) for key, item in value.items()}
         if isinstance(value, list):
-            if len(value) > _LONGEST_LIST:
+            if len(value) > (_MOST_LABELS if all(isinstance(item, str) for item in value) else _LONGEST_LIST):
                 return f"<list of {len(value)}>"
             return [shortened(item) for item in value]
         return value
 
     return {key: shortened(value) for key, value in record.items()}
+
+
+def position_record(request: DERequest) -> dict[str, str]:
+    """Digests of the names of cells and genes where the record holds numbers of them, which mean nothing elsewhere."""
+    settings, digests = request.settings, {}
+    chosen = (settings.filter.cell_filter, settings.filter.groups)
+    if any(holds_positions(value) for value in chosen):
+        digests["cells"] = names_digest(request.all_cells)
+    if isinstance(settings.fdr.null_genes, list):
+        digests["genes"] = names_digest(request.all_genes)
+    return digests
+
+
+def holds_positions(value: Any) -> bool:
+    """Whether a filter may name cells by their number."""
+    if isinstance(value, dict):
+        return any(map(holds_positions, value.values()))
+    if isinstance(value, list | tuple):
+        return any(isinstance(item, int | np.integer) or holds_positions(item) for item in value)
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iu"
 
 
 def mapping_with_groups(request: DERequest) -> dict[str, Any]:

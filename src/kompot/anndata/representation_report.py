@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,20 +19,30 @@ from kompot.anndata.extract import label_column, plain_label
 from kompot.anndata.groups import parse_groups
 from kompot.anndata.representation import Counts, count_cells, description, underrepresented
 from kompot.anndata.run_text import aligned_lines
+from kompot.anndata.selectors import counted_text, labelled, positions
 from kompot.anndata.show import show
+
+_ADVICE = "To leave out groups with too few cells, pass the result as FilterSettings(cell_filter=...)."
 
 
 class RepresentationReport(dict[str, Any]):
     """What `check_underrepresentation` found; as `cell_filter` it leaves out the groups that it names.
 
+    It finds the cells of these groups by their names, so that the object may have its cells in another order or be a
+    part of the one that was checked. In an object with other cells it goes by the column of the groups.
+
     Attributes
     ----------
     masks
         Cells of each group, n_cells each.
+    obs_names
+        Names of these cells, n_cells.
     counts
         Number of cells of each condition in each group.
     column
         Column of `adata.obs` with the groups; None if they were given in another form.
+    min_cells, min_percentage
+        What was asked for.
     """
 
     def __init__(
@@ -39,11 +50,38 @@ class RepresentationReport(dict[str, Any]):
         found: Mapping[str, list[Any]],
         names: Mapping[str, Any],
         masks: dict[str, Bools],
+        obs_names: pd.Index[str],
         counts: Counts,
         column: str | None,
+        *,
+        min_cells: int,
+        min_percentage: float | None,
     ) -> None:
         super().__init__({REPORT_KEY: dict(found), **names})
-        self.masks, self.counts, self.column = masks, counts, column
+        self.masks, self.obs_names, self.counts, self.column = masks, obs_names, counts, column
+        self.min_cells, self.min_percentage = min_cells, min_percentage
+
+    def copy(self) -> RepresentationReport:
+        """A shallow copy that still knows the cells of the groups, as `dict.copy` would not."""
+        return copy.copy(self)
+
+    def masks_in(self, adata: AnnData) -> dict[str, Bools]:
+        """Cells of each group in an object, by their names, or else by the column of the groups.
+
+        Parameters
+        ----------
+        adata
+            The object that was checked, in any order of the cells, a part of it, or another with the same column.
+
+        Returns
+        -------
+        dict[str, Bools]
+            n_cells of that object each; empty if neither tells.
+        """
+        order = positions(adata, self.obs_names)
+        if order is not None:
+            return {group: mask[order] for group, mask in self.masks.items()}
+        return parse_groups(adata, self.column) if self.column in adata.obs.columns else {}
 
     def table(self) -> pd.DataFrame:
         """One row per group and condition: `group`, `condition`, `cells`, `percentage` (of the group), `is_enough`."""
@@ -80,7 +118,8 @@ def check_underrepresentation(
         As `FilterSettings.groups`: the name of a column, a dictionary of names to masks, indices or values, a list, a
         Series or an array.
     conditions
-        Labels to check; None for all in the column.
+        Labels to check; None for all in the column. A label that does not occur has no cells in any group, as long as
+        another one does occur.
     min_cells
         Fewest cells of each condition in each group.
     min_percentage
@@ -95,7 +134,8 @@ def check_underrepresentation(
     RepresentationReport
         A dictionary: `"__underrepresentation_data"` maps groups to the conditions they lack; one more entry, named
         after the column (or the first key of a dictionary, or "selection"), lists all groups. Empty groups lack
-        nothing. Pass it as `FilterSettings(cell_filter=...)` to leave out the cells of the groups found.
+        nothing. Pass it as `FilterSettings(cell_filter=...)` to leave out the cells of the groups found; its `copy()`
+        will do, a plain dictionary of its items only for groups of a column.
 
     Raises
     ------
@@ -119,9 +159,18 @@ def check_underrepresentation(
     counts = count_cells(masks, _condition_masks(adata, groupby, conditions))
     found = underrepresented(masks, counts, min_cells=min_cells, min_percentage=min_percentage)
     column = groups if isinstance(groups, str) else None
-    report = RepresentationReport(found, _group_names(groups, masks), masks, counts, column)
+    report = RepresentationReport(
+        found,
+        _group_names(groups, masks),
+        masks,
+        adata.obs_names,
+        counts,
+        column,
+        min_cells=min_cells,
+        min_percentage=min_percentage,
+    )
     if warn and found:
-        _warn(found, counts, min_cells, min_percentage)
+        _warn(report)
     if print_summary:
         show(summary_text(report, groupby))
     return report
@@ -134,13 +183,13 @@ def _condition_masks(adata: AnnData, groupby: str, conditions: Sequence[Any] | N
     if isinstance(conditions, str):
         raise TypeError(f"conditions must be a list of labels, came {conditions!r}; write [{conditions!r}].")
     wanted = known if conditions is None else [plain_label(label) for label in conditions]
-    for label in wanted:
-        if label not in known:
-            raise ValueError(
-                f"conditions: {label!r} does not occur in adata.obs[{groupby!r}].{check.nearest(label, known)} There "
-                f"are: {check.listed(known)}."
-            )
-    return {label: np.asarray(column == label, dtype=np.bool_) for label in wanted}
+    if conditions is not None and not any(label in known for label in wanted):
+        raise ValueError(
+            f"conditions: needed at least one label that occurs in adata.obs[{groupby!r}], came "
+            f"{check.listed(map(repr, wanted))}.{check.nearest(wanted[0], known) if wanted else ''} There is: "
+            f"{check.listed(map(repr, known))}."
+        )
+    return {label: labelled(column, label) for label in wanted}
 
 
 def _group_names(groups: Any, masks: Mapping[str, Bools]) -> dict[str, Any]:
@@ -152,13 +201,15 @@ def _group_names(groups: Any, masks: Mapping[str, Bools]) -> dict[str, Any]:
     return {"selection": list(masks)} if isinstance(groups, pd.Series | np.ndarray) else {}
 
 
-def _warn(found: Mapping[str, list[Any]], counts: Counts, min_cells: int, min_percentage: float | None) -> None:
-    rule = f"fewer than {min_cells} cells"
-    if min_percentage is not None:
-        rule += f" or less than {min_percentage:g} % of the group"
+def _rule(report: RepresentationReport) -> str:
+    """Which cells are too few."""
+    few = f"fewer than {counted_text(report.min_cells, 'cell')}"
+    return few if report.min_percentage is None else f"{few} or less than {report.min_percentage:g} % of the group"
+
+
+def _warn(report: RepresentationReport) -> None:
     errors.warn(
-        f"Too few cells ({rule}) in {description(found, counts)}. To leave these groups out, pass the result as "
-        f"FilterSettings(cell_filter=...).",
+        f"Too few cells ({_rule(report)}) in {description(report[REPORT_KEY], report.counts)}. {_ADVICE}",
         errors.RepresentationWarning,
     )
 
@@ -171,10 +222,6 @@ def summary_text(report: RepresentationReport, groupby: str) -> str:
         status = "" if row["is_enough"] else "too few"
         count, percentage = f"{row['cells']:,}", f"{row['percentage']:.1f}"
         rows.append((str(row["group"]), str(row["condition"]), count, percentage, status))
-    bad = report[REPORT_KEY]
-    advice = (
-        "To leave these groups out, pass this result as FilterSettings(cell_filter=...)."
-        if bad
-        else "Every condition has enough cells in every group."
-    )
-    return "\n".join([f"Cells of each {groupby} in {len(report.masks)} groups", *aligned_lines(rows), advice])
+    title = f"Cells of each {groupby} in {counted_text(len(report.masks), 'group')}; too few: {_rule(report)}"
+    advice = _ADVICE if report[REPORT_KEY] else "Every condition has enough cells in every group."
+    return "\n".join([title, *aligned_lines(rows), advice])

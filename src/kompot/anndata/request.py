@@ -12,17 +12,24 @@ from anndata import AnnData
 
 from kompot._typing import Float64, Ints, Matrix
 from kompot.anndata import extract
-from kompot.anndata.arguments import check_containers, estimator_parameters, require_anndata, warn_of_unused
+from kompot.anndata.arguments import (
+    check_containers,
+    estimator_parameters,
+    require_anndata,
+    require_writable,
+    warn_of_unused,
+)
 from kompot.anndata.fields import DE_FIELDS, NamedField, de_fields, named_fields
 from kompot.anndata.history import storage_key
 from kompot.anndata.landmark_store import stored_landmarks
-from kompot.anndata.model_request import Injection, brought_by, check_nulls, injection, width_of
+from kompot.anndata.model_request import Brought, Injection, brought_by, check_nulls, injection, width_of
 from kompot.anndata.null_request import AUTO_NULL_GENES, check_external_null, has_external_null, null_counts
 from kompot.anndata.selected_cells import SelectedCells, select_cells
-from kompot.anndata.weights import abundance_weights
+from kompot.anndata.weights import AbundanceWeights, abundance_weights
 from kompot.differential.samples import require_both
 from kompot.errors import StorageWarning, warn
 from kompot.gp.parameters import RegressionParameters
+from kompot.gp.predictor import Predictor
 from kompot.settings import (
     FDRSettings,
     FilterSettings,
@@ -80,6 +87,8 @@ class DERequest:
     """Which cells are compared and evaluated, in which groups."""
     matrix: Matrix
     """Expression of all genes, n_cells x n_genes."""
+    all_cells: pd.Index[str]
+    """Names of all cells in the data."""
     all_genes: pd.Index[str]
     """Names of all genes in the data."""
     columns: Ints
@@ -94,8 +103,8 @@ class DERequest:
     """Biological sample of each cell, n_cells, if asked for."""
     injection: Injection | None
     """Models and predictors that the user brings."""
-    weights: Float64 | None
-    """Weight of each cell in the weighted mean fold change, from an earlier `kompot.da`; None if there is none."""
+    abundance: AbundanceWeights | None
+    """Weights of the cells in the weighted mean fold change, from an earlier `kompot.da`; None if there is none."""
 
     @property
     def condition(self) -> Ints:
@@ -103,12 +112,24 @@ class DERequest:
         return self.cells.condition
 
     @property
+    def weights(self) -> Float64 | None:
+        """Weight of each cell in the weighted mean fold change, n_cells, if known."""
+        return None if self.abundance is None else self.abundance.values
+
+    @property
     def has_gene_variance(self) -> bool:
         """Whether standard deviations will differ between genes."""
-        if self.samples is not None or self.settings.gp.use_empirical_variance:
-            return True
         brought = self.injection.brought if self.injection else ()
-        return any(part.obs_variance is not None or part.between is not None for part in brought)
+        if any(part.obs_variance is not None for part in brought) or self.with_samples:
+            return True
+        fits_nothing = self.injection is not None and self.injection.fits_nothing
+        return self.settings.gp.use_empirical_variance and not fits_nothing
+
+    @property
+    def with_samples(self) -> bool:
+        """Whether the variance between samples counts, from `sample_col` or brought by the user."""
+        brought = self.injection.brought if self.injection else ()
+        return self.samples is not None or any(part.between is not None for part in brought)
 
     @property
     def fields(self) -> dict[str, NamedField]:
@@ -120,17 +141,16 @@ class DERequest:
             distances=self.settings.output.compute_mahalanobis,
             fdr=self.with_fdr,
             group_fdr=self.with_group_fdr,
-            samples=self.samples is not None,
+            samples=self.with_samples,
             gene_variance=self.has_gene_variance,
             groups=bool(self.cells.groups),
-            weighted=self.weights is not None,
+            weighted=self.abundance is not None,
         )
 
     @property
     def field_names(self) -> dict[str, str]:
         """Names of all fields of this type of run, written or not, by key."""
-        samples = self.samples is not None
-        named = named_fields(DE_FIELDS, self.result_key, *self.conditions, samples=samples)
+        named = named_fields(DE_FIELDS, self.result_key, *self.conditions, samples=self.with_samples)
         return {key: item.name for key, item in named.items()}
 
     @property
@@ -187,6 +207,7 @@ def build_request(
         Everything the computation needs.
     """
     require_anndata(adata)
+    require_writable(adata, settings.output)
     conditions = (extract.plain_label(conditions[0]), extract.plain_label(conditions[1]))
     X = extract.cell_states(adata, obsm_key)
     matrix = extract.expression(adata, layer)
@@ -194,24 +215,21 @@ def build_request(
     cells = select_cells(adata, groupby, conditions, settings.filter)
     result_key = settings.storage.result_key or storage_key("de")
     check_containers(adata, "de", result_key)
-    warn_of_unused(
-        {"gp": settings.gp, "model": settings.model},
-        {"gp": ("jit_compile",), "model": ("density_predictor1", "density_predictor2")},
-        "kompot.de",
-    )
     n_null, prebaked, brought = _null_and_models(settings, sample_col, X, adata.n_vars, columns)
+    warn_of_unused(vars(settings), unused_settings(settings, sample_col, brought), "kompot.de", extra)
     if brought is None or brought.width == adata.n_vars:
         columns = np.setdiff1d(columns, prebaked)
     if not len(columns):
         raise ValueError("No genes are left to analyse: all of them are named in FDRSettings.null_genes.")
     check_external_null(settings.fdr, cells.condition)
     used = np.arange(adata.n_vars) if n_null else np.union1d(columns, prebaked[prebaked < adata.n_vars])
-    extract.require_finite(matrix, cells.condition >= 0, used, adata.var_names, layer)
+    if brought is None or not brought.fits_nothing:
+        extract.require_finite(matrix, cells.condition >= 0, used, adata.var_names, layer)
     parameters = estimator_parameters(RegressionParameters, settings.gp, _GP_NAMES, extra, "kompot.de", X.shape[1])
     stored = (
         None if parameters.landmarks is not None else stored_landmarks(adata, "de", result_key, obsm_key, X.shape[1])
     )
-    return DERequest(
+    request = DERequest(
         groupby=groupby,
         conditions=conditions,
         obsm_key=obsm_key,
@@ -223,6 +241,7 @@ def build_request(
         X=X,
         cells=cells,
         matrix=matrix,
+        all_cells=adata.obs_names,
         all_genes=adata.var_names,
         columns=columns,
         prebaked=prebaked,
@@ -230,8 +249,14 @@ def build_request(
         sample_col=sample_col,
         samples=_samples(adata, sample_col, cells.condition, brought, settings),
         injection=brought,
-        weights=abundance_weights(adata, groupby, conditions, obsm_key, cells.evaluated),
+        abundance=abundance_weights(adata, groupby, conditions, obsm_key, cells.evaluated),
     )
+    if settings.storage.store_posterior_covariance and request.with_samples:
+        warn(
+            "The posterior covariance is not stored with replicates, because it differs between genes.",
+            StorageWarning,
+        )
+    return request
 
 
 def _null_and_models(
@@ -258,23 +283,71 @@ def _samples(
     """Biological samples, of which each condition has enough."""
     if sample_col is None:
         return None
-    if settings.storage.store_posterior_covariance:
-        warn(
-            "The posterior covariance is not stored with sample_col, because it differs between genes.",
-            StorageWarning,
-        )
     labels = extract.sample_labels(adata, sample_col, condition >= 0)
-    counts = []
+    counts: list[int] = []
+    missing: list[int] = []
     for code in (0, 1):
         part = brought.brought[code] if brought else None
-        if part is not None and part.function is not None and part.between is None:
-            raise ValueError(
-                f"sample_col needs the variance between samples of condition {code + 1}, whose function predictor is "
-                f"given: pass ModelSettings(variance_predictor{code + 1}=...) too (for example a fitted "
-                f"kompot.SampleVarianceEstimator), or leave sample_col out."
-            )
-        known = part is not None and part.between is not None
-        sizes = pd.Series(labels[condition == code]).value_counts()
-        counts.append(2 if known else int((sizes >= _FEWEST_CELLS).sum()))
+        counts.append(_n_samples(labels[condition == code], part))
+        if part is not None and part.function is not None and not counts[code]:
+            missing.append(code)
+    if len(missing) == 2 or (missing and not settings.output.allow_single_condition_variance):
+        raise ValueError(_without_samples(missing[0] + 1, brought))
     require_both(counts, borrow=settings.output.allow_single_condition_variance)
     return labels
+
+
+def _n_samples(labels: np.ndarray[Any, Any], part: Brought | None) -> int:
+    """Samples that the variance between them can come from; enough where it is brought, none where it is not."""
+    if part is not None and part.between is not None:
+        return _FEWEST_CELLS
+    if part is not None and part.function is not None:
+        return 0
+    return int((pd.Series(labels).value_counts() >= _FEWEST_CELLS).sum())
+
+
+def _without_samples(number: int, brought: Injection | None) -> str:
+    part = None if brought is None else brought.brought[number - 1]
+    what = f"sample_col needs the variance between samples of condition {number}, whose "
+    if part is not None and part.model is not None and isinstance(part.function, Predictor):
+        return (
+            f"{what}model or predictor is given without it: fit kompot.ExpressionModel with samples, or pass "
+            f"function_predictor{number} and variance_predictor{number} instead of model{number}, or leave sample_col "
+            f"out."
+        )
+    return (
+        f"{what}function predictor is given: pass ModelSettings(variance_predictor{number}=...) too (for example a "
+        f"fitted kompot.SampleVarianceEstimator), or leave sample_col out."
+    )
+
+
+def unused_settings(
+    settings: DESettings, sample_col: str | None, brought: Injection | None
+) -> dict[str, tuple[str, ...]]:
+    """Settings that this call cannot use, by group; see `warn_of_unused`."""
+    gp, output, storage = ["jit_compile"], [], []
+    model = ["density_predictor1", "density_predictor2"]
+    fdr = [] if has_external_null(settings.fdr) else ["combine_with_internal"]
+    if not settings.output.compute_mahalanobis:
+        # Declared null features are left out of the results all the same.
+        shuffled = settings.fdr.null_genes and not isinstance(settings.fdr.null_genes, list)
+        fdr = ["null_mahalanobis", "null_expression", *(["null_genes"] if shuffled else [])]
+    counted = settings.filter.groups is not None and settings.filter.check_representation is not False
+    between = brought is not None and any(part.between is not None for part in brought.brought)
+    if sample_col is None and not between:
+        output.append("allow_single_condition_variance")
+    for number in (1, 2):
+        if getattr(settings.model, f"model{number}") is not None:
+            parts = ("function_predictor", "obs_variance_predictor", "variance_predictor")
+            model += [f"{part}{number}" for part in parts]
+    if brought is not None and brought.fits_nothing:
+        gp += ["sigma", "ls", "ls_factor", "use_empirical_variance", "random_state"]
+        storage += [] if brought.shared is not None else ["store_landmarks"]
+    return {
+        "gp": tuple(gp),
+        "fdr": tuple(fdr),
+        "filter": () if counted else ("min_cells", "min_percentage"),
+        "storage": tuple(storage),
+        "output": tuple(output),
+        "model": tuple(model),
+    }

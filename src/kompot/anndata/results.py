@@ -11,6 +11,7 @@ from kompot._typing import Float64
 from kompot.anndata.compute import DEOutcome
 from kompot.anndata.request import DERequest
 from kompot.anndata.store import Change
+from kompot.stats.fdr import FDRResult
 from kompot.stats.tail import neg_log10_tail_probability
 
 
@@ -115,11 +116,8 @@ def for_all_genes(request: DERequest, values: np.ndarray[Any, Any]) -> np.ndarra
     return everyone
 
 
-def fdr_summary(outcome: DEOutcome) -> dict[str, Any] | None:
+def hits(fdr: FDRResult) -> dict[str, Any]:
     """Counts of significant genes."""
-    fdr = outcome.fdr
-    if fdr is None:
-        return None
     n_significant, n_total = int(fdr.is_de.sum()), int((~np.isnan(fdr.local_fdr)).sum())
     return {
         "n_significant": n_significant,
@@ -140,12 +138,14 @@ def result_dict(request: DERequest, outcome: DEOutcome, table: pd.DataFrame) -> 
     }
     if outcome.analysis.landmarks is not None:
         results["landmarks"] = outcome.analysis.landmarks
+    if outcome.covariance is not None:
+        results["posterior_covariance"] = outcome.covariance
     if outcome.groups:
         results["groups"] = {
             key.removesuffix("_varm_key"): frame for key, frame in group_frames(request, outcome).items()
         }
     if outcome.fdr is not None:
-        results["fdr_summary"] = fdr_summary(outcome)
+        results["fdr_summary"] = hits(outcome.fdr)
         results["null"] = null_dict(request, outcome)
     return results
 

@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
 from kompot._typing import Float64
+from kompot.anndata.all_records import as_mapping
+from kompot.anndata.extract import plain_label
 from kompot.anndata.history import is_placeholder
 from kompot.anndata.landmark_store import stored_landmarks
-from kompot.anndata.run_record import as_mapping
-from kompot.anndata.uns import landmark_digest
+from kompot.anndata.uns import landmark_digest, names_digest
+from kompot.anndata.weights import abundance_weights
 from kompot.settings import (
     DAThresholdSettings,
     FDRSettings,
@@ -44,6 +47,10 @@ _ARGUMENTS = {
     "da": ("groupby", "condition1", "condition2", "obsm_key", "sample_col"),
     "smooth": ("groupby", "condition", "obsm_key", "layer", "genes", "sample_col"),
 }
+_REQUIRED = {"de": ("groupby", "condition1", "condition2"), "da": ("groupby", "condition1", "condition2"), "smooth": ()}
+_FROM_TEXT = {"Infinity": np.inf, "-Infinity": -np.inf}
+# Keyword arguments that older versions wrote out as text, which is not what they were.
+_NEVER_TEXT = ("cov_func", "cov_func_curry", "nn_distances", "initial_value", "optimizer_state", "L", "Lp", "K")
 _FLAT_NAMES = {
     ("fdr", "threshold"): "fdr_threshold",
     ("threshold", "lfc_threshold"): "log_fold_change_threshold",
@@ -92,25 +99,61 @@ def _restore(settings: Any, key: str, value: Any) -> bool:
     if is_placeholder(value) or (key == "landmarks" and value is not None):
         return False
     try:
-        setattr(settings, key, value)
+        setattr(settings, key, _FROM_TEXT.get(value, value) if isinstance(value, str) else value)
     except (TypeError, ValueError):  # other versions allowed other values
         return False
     return True
 
 
-def recorded_arguments(params: Mapping[str, Any], analysis_type: str) -> tuple[dict[str, Any], list[str]]:
+def recorded_arguments(
+    adata: AnnData, params: Mapping[str, Any], analysis_type: str
+) -> tuple[dict[str, Any], list[str]]:
     """Labels, keys and further keyword arguments of a run, and names of what is lost, injected models included."""
     given = {name: params[name] for name in _ARGUMENTS[analysis_type] if name in params}
-    lost = [f"model.{name}" for name in params.get("model") or []]
+    lost = [name for name in _REQUIRED[analysis_type] if name not in given]
+    lost += [f"model.{name}" for name in params.get("model") or []]
+    for name in ("condition", "condition1", "condition2"):
+        if name in given:
+            given[name] = _label(adata, given.get("groupby"), given[name])
     if not isinstance(given.get("genes"), list | None):  # older records hold the printed text of a table
         lost.append("genes")
         del given["genes"]
     for name, value in as_mapping(params.get("extra_kwargs")).items():
-        if is_placeholder(value):
+        if is_placeholder(value) or (isinstance(value, str) and name in _NEVER_TEXT):
             lost.append(f"extra_kwargs.{name}")
         else:
             given[name] = value
     return given, lost
+
+
+def _label(adata: AnnData, groupby: Any, recorded: Any) -> Any:
+    """The label of a condition; one that was recorded as its text is looked up in its column."""
+    if not isinstance(recorded, str) or groupby not in adata.obs:
+        return recorded
+    labels = [plain_label(value) for value in pd.unique(adata.obs[groupby].dropna())]
+    same = [label for label in labels if str(label) == recorded]
+    return recorded if recorded in labels or len(same) != 1 else same[0]
+
+
+def lost_references(adata: AnnData, run: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
+    """What a run refers to that is no longer as it was: numbers of cells or genes, an earlier run of `kompot.da`."""
+    lost, digests = [], as_mapping(run.get("positions"))
+    for axis, names, what in (
+        ("cells", adata.obs_names, "cells by number (filter), because the cells are others now or in another order"),
+        ("genes", adata.var_names, "genes by number (fdr.null_genes), because the genes are others now"),
+    ):
+        if axis in digests and digests[axis] != names_digest(names):
+            lost.append(what)
+    weights = run.get("abundance_weights")
+    if isinstance(weights, Mapping):
+        conditions = (params.get("condition1"), params.get("condition2"))
+        everyone = np.ones(adata.n_obs, dtype=np.bool_)
+        found = abundance_weights(adata, str(params.get("groupby")), conditions, str(params.get("obsm_key")), everyone)
+        if found is None or found.source != weights:
+            lost.append(
+                "weights of the weighted mean fold change, because the run of kompot.da is gone or was repeated"
+            )
+    return lost
 
 
 def recorded_landmarks(

@@ -13,10 +13,11 @@ import numpy as np
 from anndata import AnnData
 
 from kompot import _checks as check
+from kompot.anndata.all_records import Owner, Records
 from kompot.anndata.arguments import require_anndata
 from kompot.anndata.fields import DA_FIELDS, DE_FIELDS, SMOOTH_FIELDS
-from kompot.anndata.history import get_run_history, stored_type
-from kompot.anndata.run_record import RecordedField, owned_by_another, recorded_fields, recorded_run
+from kompot.anndata.history import stored_type
+from kompot.anndata.run_record import RecordedField, recorded_fields, recorded_run
 from kompot.anndata.store import REMOVED, Change, commit, independent_copy
 from kompot.errors import RunRecordWarning, warn
 
@@ -97,7 +98,9 @@ def cleanup(
         "obsp": keep_obsp_fields,
         "varm": keep_varm_fields,
     }
-    fields = _fields_of_runs(adata, _positions(adata, run_ids, kind), kind)
+    records = Records.of(adata)
+    positions = _positions(records, run_ids, kind)
+    fields = {position: recorded_fields(adata, records, kind, position) for position in positions}
     for place, kept in keep.items():
         _check_keep(place, kept, kind, fields)
     check.boolean("inplace", inplace)
@@ -107,20 +110,23 @@ def cleanup(
     return None if inplace else target
 
 
-def _positions(adata: AnnData, run_ids: Any, kind: str) -> list[int]:
-    """Positions of the runs meant."""
+def _positions(records: Records, run_ids: Any, kind: str) -> list[int]:
+    """Positions of the runs meant; a warning where there is nothing to remove."""
     if run_ids is None:
-        runs = get_run_history(adata, kind)
-        if not runs:
+        positions = list(range(len(records.histories[kind])))
+        if not positions:
             warn(f"There is no run of type {kind!r} in adata.uns; nothing was removed.", RunRecordWarning)
-        return list(range(len(runs)))
-    several = isinstance(run_ids, Iterable) and not isinstance(run_ids, str)
-    return [recorded_run(adata, run_id, kind)[0] for run_id in (run_ids if several else [run_ids])]
-
-
-def _fields_of_runs(adata: AnnData, positions: list[int], kind: str) -> dict[int, list[RecordedField]]:
-    runs = get_run_history(adata, kind)
-    return {position: recorded_fields(adata, runs[position], kind) for position in positions}
+    else:
+        several = isinstance(run_ids, Iterable) and not isinstance(run_ids, str)
+        positions = [recorded_run(records, run_id, kind)[0] for run_id in (run_ids if several else [run_ids])]
+    silent = [position for position in positions if not records.histories[kind][position].get("field_mapping")]
+    if silent:
+        warn(
+            f"The record of {kind!r} runs {check.listed(silent)} does not say which fields they wrote; nothing of them "
+            f"was removed.",
+            RunRecordWarning,
+        )
+    return positions
 
 
 def _check_keep(place: str, kept: Any, kind: str, fields: dict[int, list[RecordedField]]) -> None:
@@ -130,7 +136,8 @@ def _check_keep(place: str, kept: Any, kind: str, fields: dict[int, list[Recorde
         return
     if isinstance(kept, str) or not isinstance(kept, list | tuple | set | frozenset):
         raise TypeError(f"{name} must be None, True, False or a list of types of fields, came {check.show(kept)}.")
-    known = {item.kind for item in _DECLARED[kind] if item.place == place} | {"std", "std_with_sample_var"}
+    known = {item.kind for item in _DECLARED[kind] if item.place == place}
+    known |= {"std", "std_with_sample_var"} if kind == "de" and place == "layers" else set()
     known |= {item.kind for items in fields.values() for item in items if item.place == place}
     for wanted in kept:
         if wanted not in known:
@@ -143,20 +150,20 @@ def _check_keep(place: str, kept: Any, kind: str, fields: dict[int, list[Recorde
 def _removals(adata: AnnData, fields: dict[int, list[RecordedField]], keep: dict[str, Any], kind: str) -> list[Change]:
     """What to delete; warns of fields that stay because they belong to another run."""
     gone: dict[tuple[str, str], Change] = {}
-    spared: dict[str, int | None] = {}
-    for position, items in fields.items():
+    spared: dict[str, Owner] = {}
+    for items in fields.values():
         for item in items:
             if not item.is_present or item.place not in keep or _is_kept(item.kind, keep[item.place]):
                 continue
-            if owned_by_another(item, position) and item.owner not in fields:
+            if item.owner.kind != kind or item.owner.run_id not in fields:
                 spared[f"{item.place}[{item.name!r}]"] = item.owner
             else:
                 gone[item.place, item.name] = Change(item.place, item.name, REMOVED)  # type: ignore[arg-type]
     if spared:
-        owners = sorted({owner for owner in spared.values() if owner is not None})
+        owners = dict.fromkeys(map(str, spared.values()))
         warn(
-            f"Not removed, because later runs of type {kind!r} wrote them again ({check.listed(owners)}): "
-            f"{check.listed(spared)}. Clean those runs up too to remove them.",
+            f"Not removed, because later runs wrote them again ({check.listed(owners)}): {check.listed(spared)}. Clean "
+            f"those runs up too to remove them.",
             RunRecordWarning,
         )
     return [*gone.values(), *_colors(adata, gone)]
@@ -208,8 +215,9 @@ def get_field_status(
     """
     require_anndata(adata)
     kind = stored_type(analysis_type)
-    _, run = recorded_run(adata, run_id, kind)
+    records = Records.of(adata)
+    position, _ = recorded_run(records, run_id, kind)
     status: dict[str, dict[str, dict[str, bool]]] = {}
-    for item in recorded_fields(adata, run, kind):
+    for item in recorded_fields(adata, records, kind, position):
         status.setdefault(item.place, {}).setdefault(item.kind, {})[item.name] = item.is_present
     return status

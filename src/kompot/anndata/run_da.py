@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from anndata import AnnData
 
+from kompot import _checks as check
 from kompot.anndata.arguments import settings_of
 from kompot.anndata.da_record import da_record
 from kompot.anndata.da_request import DARequest, DASettings, build_da_request
@@ -99,12 +100,13 @@ def da(
     >>> float(adata.obs["kompot_da_Young_to_Old_lfc"].corr(adata.obs["true_log_odds"])) > 0.5
     True
     """
+    check.boolean("dry_run", dry_run)
     settings = DASettings(**settings_of(gp=gp, threshold=threshold, storage=storage, output=output, model=model))
     request = build_da_request(adata, groupby, (condition1, condition2), obsm_key, sample_col, settings, density_kwargs)
     if dry_run:
         return shown(plan_da(adata, request))
     if writes_results(settings.output):
-        check_overwrite(adata, request.fields.values(), settings.storage.overwrite, "da")
+        check_overwrite(adata, request.fields.values(), settings.storage.overwrite)
     analysis = fit(request)
     change = analysis.predict(request.X)
     table = cell_table(adata.obs_names, change, settings.threshold)

@@ -8,10 +8,17 @@ from typing import Any
 import pandas as pd
 from anndata import AnnData
 
+from kompot import _checks as check
 from kompot.anndata.arguments import settings_of
 from kompot.anndata.compute import DEOutcome, compute
 from kompot.anndata.deliver import deliver, writes_results
-from kompot.anndata.layer_storage import LayerPlan, layer_arrays, plan_layers, require_memory_for_covariance
+from kompot.anndata.layer_storage import (
+    LayerPlan,
+    layer_arrays,
+    plan_layers,
+    require_memory_for_covariance,
+    require_memory_for_null_genes,
+)
 from kompot.anndata.overwrite import check_overwrite
 from kompot.anndata.planning.plans import plan_de
 from kompot.anndata.planning.report import shown
@@ -122,6 +129,7 @@ def de(
     >>> adata.var["kompot_de_Young_to_Old_mahalanobis"].idxmax() in adata.var_names[adata.var["true_de"]]
     True
     """
+    check.boolean("dry_run", dry_run)
     settings = DESettings(**settings_of(gp=gp, fdr=fdr, filter=filter, storage=storage, output=output, model=model))
     request = build_request(
         adata, groupby, (condition1, condition2), obsm_key, layer, genes, sample_col, settings, function_kwargs
@@ -130,11 +138,13 @@ def de(
         return shown(plan_de(adata, request, *planned_layers(request)))
     writes = writes_results(settings.output)
     if writes:
-        check_overwrite(adata, request.fields.values(), settings.storage.overwrite, "de")
+        check_overwrite(adata, request.fields.values(), settings.storage.overwrite)
     plan = layer_plan(request, wanted=writes)
-    covariance = writes and "posterior_covariance_key" in request.fields
+    covariance = "posterior_covariance_key" in request.fields
     if covariance:
         require_memory_for_covariance(len(request.X))
+    if settings.output.return_full_results:
+        require_memory_for_null_genes(len(request.X), request.n_null)
     with layer_arrays(plan) as target:
         outcome = compute(request, target, covariance=covariance)
         table = gene_table(request, outcome)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from anndata import AnnData
 
+from kompot.anndata.all_records import Records, as_mapping
 from kompot.anndata.arguments import require_anndata
 from kompot.anndata.history import stored_type
-from kompot.anndata.run_arguments import recorded_arguments, recorded_landmarks, recorded_settings
-from kompot.anndata.run_record import as_mapping, latest_type, owned_by_another, recorded_fields, recorded_run
+from kompot.anndata.run_arguments import lost_references, recorded_arguments, recorded_landmarks, recorded_settings
+from kompot.anndata.run_record import recorded_fields, recorded_run
 from kompot.errors import RunRecordWarning, warn
 
 if TYPE_CHECKING:
@@ -65,10 +66,21 @@ class RunInfo:
 
     def __init__(self, adata: AnnData, run_id: int | None = None, analysis_type: str | None = None) -> None:
         require_anndata(adata)
+        self.read(adata, Records.of(adata), run_id, analysis_type)
+
+    @classmethod
+    def of_records(cls, adata: AnnData, records: Records, run_id: int, analysis_type: str) -> RunInfo:
+        """The same from records that are read already."""
+        run = cls.__new__(cls)
+        run.read(adata, records, run_id, analysis_type)
+        return run
+
+    def read(self, adata: AnnData, records: Records, run_id: int | None, analysis_type: str | None) -> None:
+        """Take over one of the records of an object."""
         self.adata = adata
-        self.analysis_type = latest_type(adata) if analysis_type is None else stored_type(analysis_type)
+        self.analysis_type = records.latest_type() if analysis_type is None else stored_type(analysis_type)
         self.run_id = -1 if run_id is None else run_id
-        self.adjusted_run_id, run = recorded_run(adata, run_id, self.analysis_type)
+        self.adjusted_run_id, run = recorded_run(records, run_id, self.analysis_type)
         self.storage_key = f"kompot_{self.analysis_type}"
         self.run_info: dict[str, Any] = {**copy.deepcopy(run), "adjusted_run_id": self.adjusted_run_id}
         self.field_names: dict[str, Any] = as_mapping(run.get("field_names"))
@@ -76,7 +88,7 @@ class RunInfo:
         self.timestamp = str(run.get("timestamp", ""))
         self.params: dict[str, Any] = as_mapping(self.run_info.get("params"))
         self.params.setdefault("result_key", run.get("result_key") or self.storage_key)
-        self.fields = recorded_fields(adata, run, self.analysis_type)
+        self.fields = recorded_fields(adata, records, self.analysis_type, self.adjusted_run_id)
         self.adata_fields = {
             place: sorted(item.name for item in self.fields if item.place == place)
             for place in dict.fromkeys(item.place for item in self.fields)
@@ -85,11 +97,12 @@ class RunInfo:
             {
                 "field": item.name,
                 "location": item.place,
-                "current_run_id": item.owner,
+                "current_run_id": item.owner.run_id,
+                "current_analysis_type": item.owner.kind,
                 "expected_run_id": self.adjusted_run_id,
             }
             for item in self.fields
-            if owned_by_another(item, self.adjusted_run_id)
+            if item.is_replaced
         ]
         self.missing_fields = [
             {"field": item.name, "location": item.place, "type": item.kind, "description": item.description}
@@ -203,10 +216,11 @@ class RunInfo:
     def unrecoverable(self) -> list[str]:
         """What the run was given that its record cannot give back: landmarks, masks, external nulls, models, paths."""
         lost = recorded_settings(self.params, self.analysis_type)[1]
-        lost += recorded_arguments(self.params, self.analysis_type)[1]
+        lost += recorded_arguments(self.adata, self.params, self.analysis_type)[1]
         landmarks, missing = self._landmarks()
         if landmarks is not None:
             lost.remove("gp.landmarks")
+        missing += lost_references(self.adata, self.run_info, self.params)
         return list(dict.fromkeys(lost + missing))
 
     def call_args(self) -> dict[str, Any]:
@@ -216,7 +230,8 @@ class RunInfo:
         -------
         dict[str, Any]
             Labels and keys, settings objects (mutable), and further keyword arguments. A warning names what the
-            record cannot give back (`unrecoverable`); add it by hand.
+            record cannot give back (`unrecoverable`); add it by hand. `overwrite=False`, which would refuse to make the
+            run again, is left at its default.
         """
         if lost := self.unrecoverable:
             warn(
@@ -224,10 +239,12 @@ class RunInfo:
                 f"lacks: {', '.join(lost)}.",
                 RunRecordWarning,
             )
-        arguments = recorded_arguments(self.params, self.analysis_type)[0] | self.to_settings()
+        arguments = recorded_arguments(self.adata, self.params, self.analysis_type)[0] | self.to_settings()
         landmarks = self._landmarks()[0]
         if landmarks is not None:
             arguments["gp"].landmarks = landmarks
+        if "storage" in arguments and arguments["storage"].overwrite is False:
+            arguments["storage"].overwrite = None
         return arguments
 
     def _landmarks(self) -> tuple[Any, list[str]]:

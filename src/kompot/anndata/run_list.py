@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from anndata import AnnData
 
+from kompot.anndata.all_records import Records
 from kompot.anndata.arguments import require_anndata
-from kompot.anndata.history import ANALYSES, get_run_history
 from kompot.anndata.run_info import RunInfo
 
 
@@ -33,10 +33,10 @@ def runs(adata: AnnData) -> pd.DataFrame:
     [{'analysis_type': 'de', 'run_id': 0, 'conditions': 'Young to Old'}]
     """
     require_anndata(adata)
-    rows = []
-    for kind in ANALYSES:
-        for run_id in range(len(get_run_history(adata, kind))):
-            run = RunInfo(adata, run_id, kind)
+    rows, records = [], Records.of(adata)
+    for kind, history in records.histories.items():
+        for run_id in range(len(history)):
+            run = RunInfo.of_records(adata, records, run_id, kind)
             summary = run.get_summary()
             rows.append(
                 {

@@ -9,13 +9,15 @@ from typing import Any
 import pandas as pd
 from anndata import AnnData
 
+from kompot import _checks as check
 from kompot._typing import Floats
 from kompot._version import __version__
 from kompot.anndata.arguments import settings_of
 from kompot.anndata.deliver import deliver, writes_results
 from kompot.anndata.extract import expression_rows
 from kompot.anndata.fields import by_place, field_mapping
-from kompot.anndata.history import environment, settings_record, timestamp
+from kompot.anndata.history import environment, label_record, settings_record, timestamp
+from kompot.anndata.layer_storage import require_memory_for_layers
 from kompot.anndata.overwrite import check_overwrite
 from kompot.anndata.planning.plans import plan_smooth
 from kompot.anndata.planning.report import shown
@@ -102,6 +104,7 @@ def smooth_expression(
     >>> adata.layers["kompot_smooth_Young_smoothed"].shape
     (300, 60)
     """
+    check.boolean("dry_run", dry_run)
     settings = SmoothSettings(**settings_of(gp=gp, storage=storage, output=output, model=model))
     request = build_smooth_request(
         adata, groupby, condition, obsm_key, layer, genes, sample_col, settings, function_kwargs
@@ -109,7 +112,8 @@ def smooth_expression(
     if dry_run:
         return shown(plan_smooth(adata, request))
     if writes_results(settings.output):
-        check_overwrite(adata, request.fields.values(), settings.storage.overwrite, "smooth")
+        check_overwrite(adata, request.fields.values(), settings.storage.overwrite)
+        require_memory_for_layers(len(request.fields), adata.shape)
     fitted, layers = compute(request)
     return deliver(
         adata,
@@ -217,7 +221,7 @@ def smooth_params(request: SmoothRequest) -> dict[str, Any]:
     gp = settings_record(settings.gp)
     params = {
         "groupby": request.groupby,
-        "condition": request.condition,
+        "condition": label_record(request.condition),
         "obsm_key": request.obsm_key,
         "layer": request.layer,
         "genes": request.genes,

@@ -8,10 +8,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from pandas.api.extensions import ExtensionArray
 
 from kompot import _checks as check
-from kompot._typing import Bools
+from kompot._typing import Bools, Ints
 from kompot.anndata.extract import label_column, plain_label
+
+
+def positions(adata: AnnData, names: pd.Index[Any]) -> Ints | None:
+    """Where each cell of the object is among names of cells.
+
+    Parameters
+    ----------
+    adata
+        The object.
+    names
+        Names of cells, in another order or of more cells than the object has.
+
+    Returns
+    -------
+    Ints or None
+        n_cells; None where the names do not tell, because they repeat or one is missing.
+    """
+    if names.equals(adata.obs_names):
+        return np.arange(adata.n_obs)
+    if not (names.is_unique and adata.obs_names.is_unique):
+        return None
+    found: Ints = names.get_indexer(adata.obs_names)
+    return None if (found < 0).any() else found
 
 
 def aligned(adata: AnnData, series: pd.Series[Any], argument: str) -> pd.Series[Any]:
@@ -31,17 +55,27 @@ def aligned(adata: AnnData, series: pd.Series[Any], argument: str) -> pd.Series[
     pd.Series
         n_cells, indexed by `adata.obs_names`.
     """
-    if series.index.equals(adata.obs_names):
-        return series
+    order = positions(adata, series.index)
+    if order is not None:
+        return series.iloc[order]
     counted = isinstance(series.index, pd.RangeIndex) or np.array_equal(series.index, np.arange(len(series)))
     if counted and len(series) == adata.n_obs:
         return series.set_axis(adata.obs_names)
-    if series.index.is_unique and adata.obs_names.is_unique and adata.obs_names.isin(series.index).all():
-        return series.reindex(adata.obs_names)
     raise ValueError(
         f"{argument} is a Series whose index does not name the cells: needed one value for each of the {adata.n_obs} "
-        f"names in adata.obs_names, came {len(series)} values. Index it by adata.obs_names."
+        f"names in adata.obs_names, came {counted_text(len(series), 'value')}. Index it by adata.obs_names."
     )
+
+
+def counted_text(number: int, noun: str) -> str:
+    """A number with its noun, for messages.
+
+    Examples
+    --------
+    >>> counted_text(1, "cell"), counted_text(2000, "cell")
+    ('1 cell', '2,000 cells')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def is_text(values: Any) -> bool:
@@ -53,12 +87,12 @@ def is_text(values: Any) -> bool:
 
 def boolean_values(values: pd.Series[Any], argument: str) -> Bools:
     """True and False of a Series; missing values are False, text is an error."""
-    plain = values.astype(values.dtype.categories.dtype) if isinstance(values.dtype, pd.CategoricalDtype) else values
+    plain = values.astype(object) if isinstance(values.dtype, pd.CategoricalDtype) else values
     present = plain.dropna()
     if pd.api.types.is_bool_dtype(plain) or (
         len(present) and present.map(lambda v: isinstance(v, bool | np.bool_)).all()
     ):
-        return np.asarray(plain.fillna(False), dtype=np.bool_)
+        return plain.astype("boolean").to_numpy(dtype=np.bool_, na_value=False)
     example = check.show(present.iloc[0]) if len(present) else "no value"
     raise ValueError(
         f"{argument} must be boolean, came {values.dtype} ({example}). Select values of such a column with a "
@@ -76,7 +110,7 @@ def cells_of(adata: AnnData, column: str, wanted: Any, argument: str) -> Bools:
     column
         Name of the column.
     wanted
-        One value, or a list, tuple, set or array of them.
+        One value, or a list, tuple, set, Series, Categorical or other one-dimensional array of them.
     argument
         Where they came from, for messages.
 
@@ -86,19 +120,25 @@ def cells_of(adata: AnnData, column: str, wanted: Any, argument: str) -> Bools:
         n_cells. A value that does not occur is an error, because it is nearly always misspelt.
     """
     labels = label_column(adata, column, argument)
-    many = isinstance(wanted, list | tuple | set | frozenset | np.ndarray | pd.Index | pd.Series)
-    values = [plain_label(value) for value in (wanted if many else [wanted])]
+    if isinstance(wanted, np.ndarray) and wanted.ndim != 1:
+        raise ValueError(f"{argument}[{column!r}] must be a value or a flat list of values, came {check.show(wanted)}.")
+    values = [plain_label(value) for value in (wanted if is_collection(wanted) else [wanted])]
     if not values:
         raise ValueError(f"{argument}[{column!r}] names no values.")
     present = [plain_label(value) for value in pd.unique(labels.dropna())]
     known = list(labels.cat.categories) if isinstance(labels.dtype, pd.CategoricalDtype) else present
-    missing = [value for value in values if value not in known]
+    missing = [value for value in values if value is pd.NA or value not in known]
     if missing:
         raise ValueError(
             f"{argument}[{column!r}]: {check.listed(map(repr, missing))} does not occur in adata.obs[{column!r}]."
             f"{check.nearest(missing[0], present)} There is: {check.listed(map(repr, present))}."
         )
     return np.asarray(labels.isin(values), dtype=np.bool_)
+
+
+def labelled(labels: pd.Series[Any], label: Any) -> Bools:
+    """Cells that carry a label, n_cells; missing labels are no label."""
+    return np.asarray(labels.eq(label).fillna(False), dtype=np.bool_)
 
 
 def all_of(adata: AnnData, conditions: Mapping[str, Any], argument: str) -> Bools:
@@ -110,7 +150,9 @@ def all_of(adata: AnnData, conditions: Mapping[str, Any], argument: str) -> Bool
 
 
 def is_boolean(values: Any) -> bool:
-    """Whether an array, list or Series holds booleans only."""
+    """Whether an array, list or Series holds booleans only (of a nullable type: beside missing values)."""
+    if hasattr(values, "dtype") and pd.api.types.is_bool_dtype(values):
+        return True
     array = np.asarray(values)
     return array.dtype == np.bool_ or (
         array.dtype == object and array.size > 0 and all(isinstance(v, bool | np.bool_) for v in array.flat)
@@ -125,7 +167,7 @@ def array_mask(adata: AnnData, values: Any, argument: str) -> Bools:
     adata
         The object.
     values
-        Array, list or Series.
+        Array (also of pandas), list or Series.
     argument
         Where it came from, for messages.
 
@@ -136,24 +178,37 @@ def array_mask(adata: AnnData, values: Any, argument: str) -> Bools:
     """
     if isinstance(values, pd.Series) and not pd.api.types.is_integer_dtype(values.dtype):
         return boolean_values(aligned(adata, values, argument), argument)
+    if isinstance(values, ExtensionArray) and is_boolean(values):
+        _require_one_per_cell(adata, len(values), argument)
+        return boolean_values(pd.Series(values), argument)
     array = np.asarray(values)
     if array.ndim != 1:
         raise ValueError(f"{argument} must be one-dimensional, came {array.ndim} dimensions.")
     if is_boolean(array):
-        if len(array) != adata.n_obs:
-            raise ValueError(f"{argument} must have one value per cell: needed {adata.n_obs}, came {len(array)}.")
+        _require_one_per_cell(adata, len(array), argument)
         return array.astype(np.bool_)
     if array.dtype.kind not in "iu":
         raise ValueError(f"{argument} must hold booleans (one per cell) or indices of cells, came dtype {array.dtype}.")
     if len(array) and (array.min() < 0 or array.max() >= adata.n_obs):
         raise ValueError(
-            f"{argument} has indices from {array.min()} to {array.max()}, but the object has {adata.n_obs} cells."
+            f"{argument} has indices from {array.min()} to {array.max()}, but the object has "
+            f"{counted_text(adata.n_obs, 'cell')}."
         )
     mask = np.zeros(adata.n_obs, dtype=np.bool_)
     mask[array] = True
     return mask
 
 
+def _require_one_per_cell(adata: AnnData, length: int, argument: str) -> None:
+    if length != adata.n_obs:
+        raise ValueError(f"{argument} must have one value per cell: needed {adata.n_obs}, came {length}.")
+
+
 def is_array(value: Any) -> bool:
-    """Whether a value is an array, list, tuple, Index or Series."""
-    return isinstance(value, np.ndarray | list | tuple | pd.Series | pd.Index)
+    """Whether a value is an array (of NumPy or pandas, such as a Categorical), list, tuple, Index or Series."""
+    return isinstance(value, np.ndarray | list | tuple | pd.Series | pd.Index | ExtensionArray)
+
+
+def is_collection(value: Any) -> bool:
+    """Whether a value holds several others: an array as above, or a set."""
+    return is_array(value) or isinstance(value, set | frozenset)

@@ -12,7 +12,13 @@ from anndata import AnnData
 
 from kompot._typing import Bools, Float64, Ints, Matrix
 from kompot.anndata import extract
-from kompot.anndata.arguments import check_containers, estimator_parameters, require_anndata, warn_of_unused
+from kompot.anndata.arguments import (
+    check_containers,
+    estimator_parameters,
+    require_anndata,
+    require_writable,
+    warn_of_unused,
+)
 from kompot.anndata.fields import SMOOTH_FIELDS, NamedField, named_fields
 from kompot.anndata.history import storage_key
 from kompot.differential.expression_model import ExpressionModel
@@ -20,7 +26,8 @@ from kompot.gp.parameters import RegressionParameters
 from kompot.settings import GPSettings, ModelSettings, OutputSettings, StorageSettings
 
 _GP_NAMES = ("sigma", "ls", "ls_factor", "n_landmarks", "landmarks", "batch_size", "random_state")
-_UNUSED = {
+_FITTING = ("sigma", "ls", "ls_factor", "n_landmarks", "landmarks", "use_empirical_variance", "random_state")
+_UNUSED: dict[str, tuple[str, ...]] = {
     "gp": ("jit_compile",),
     "storage": (
         "store_posterior_covariance",
@@ -132,6 +139,7 @@ def build_smooth_request(
         Everything the computation needs.
     """
     require_anndata(adata)
+    require_writable(adata, settings.output)
     condition = extract.plain_label(condition)
     used = condition_cells(adata, groupby, condition)
     X = extract.cell_states(adata, obsm_key)
@@ -141,7 +149,15 @@ def build_smooth_request(
     check_model(settings.model.model1, X.shape[1], len(columns))
     if settings.model.model1 is None:
         extract.require_finite(matrix, used, columns, adata.var_names, layer)
-    warn_of_unused(vars(settings), _UNUSED, "kompot.smooth_expression")
+    unused = _UNUSED
+    if settings.model.model1 is not None:
+        unused = {**_UNUSED, "gp": ("jit_compile", *_FITTING)}
+        if sample_col is not None and settings.model.model1.between is None:
+            raise ValueError(
+                "sample_col needs the variance between samples, but ModelSettings.model1 was fitted without samples. "
+                "Fit kompot.ExpressionModel with samples, or leave sample_col out."
+            )
+    warn_of_unused(vars(settings), unused, "kompot.smooth_expression", extra)
     named = None if genes is None else [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
     owner, n_dims = "kompot.smooth_expression", X.shape[1]
     return SmoothRequest(

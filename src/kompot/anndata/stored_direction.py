@@ -7,11 +7,12 @@ import pandas as pd
 from anndata import AnnData
 
 from kompot import _checks as check
+from kompot.anndata.all_records import as_mapping
 from kompot.anndata.arguments import require_anndata
 from kompot.anndata.da_record import direction_counts
 from kompot.anndata.fields import DIRECTION_COLORS
-from kompot.anndata.history import timestamp
-from kompot.anndata.run_record import as_mapping
+from kompot.anndata.history import settings_record, timestamp
+from kompot.anndata.run_arguments import recorded_settings
 from kompot.anndata.run_update import chosen_run, stored_column, with_entry
 from kompot.anndata.store import Change, commit, independent_copy
 from kompot.settings import DAThresholdSettings
@@ -63,10 +64,10 @@ def update_direction(
     require_anndata(adata)
     position, run = chosen_run(adata, run_id, result_key, "da")
     params = as_mapping(run.get("params"))
-    threshold = DAThresholdSettings()
-    recorded = as_mapping(params.get("threshold"))
+    threshold = recorded_settings(params, "da")[0].get("threshold", DAThresholdSettings())
     for name, given in (("lfc_threshold", lfc_threshold), ("ptp_threshold", ptp_threshold)):
-        setattr(threshold, name, given if given is not None else recorded.get(name, getattr(threshold, name)))
+        if given is not None:
+            setattr(threshold, name, given)
     lfc, ptp = (
         stored_column(adata, position, run.get(key), "obs", "da").to_numpy(dtype=np.float64)
         for key in ("lfc_key", "ptp_key")
@@ -75,7 +76,7 @@ def update_direction(
     direction = pd.Categorical.from_codes(codes.tolist(), categories=pd.Index(DIRECTIONS))
     name = str(run["direction_key"])
     entry = run | {
-        "params": params | {"threshold": {**recorded, **_as_record(threshold)}},
+        "params": params | {"threshold": settings_record(threshold)},
         "direction_counts": direction_counts(pd.Series(direction)),
         "updates": [*run.get("updates", []), {"function": "update_direction", "timestamp": timestamp()}],
     }
@@ -90,7 +91,3 @@ def update_direction(
         ],
     )
     return None if inplace else target
-
-
-def _as_record(threshold: DAThresholdSettings) -> dict[str, float]:
-    return {"lfc_threshold": threshold.lfc_threshold, "ptp_threshold": threshold.ptp_threshold}

@@ -14,10 +14,12 @@ from anndata import AnnData
 
 from kompot import _checks as check
 from kompot._typing import Float64
+from kompot.anndata.all_records import as_mapping, field_mapping_of
 from kompot.anndata.arguments import require_anndata
 from kompot.anndata.fields import DE_FIELDS, FDR_KEYS
 from kompot.anndata.history import timestamp
-from kompot.anndata.run_record import as_mapping, field_mapping_of
+from kompot.anndata.record import hits_record
+from kompot.anndata.results import hits
 from kompot.anndata.run_update import chosen_run, stored_column, with_entry
 from kompot.anndata.store import Change, commit
 from kompot.stats.fdr import FDRResult, false_discovery_rates
@@ -61,7 +63,7 @@ def compute_fdr(real: Any, null: Any, threshold: float = 0.05, gene_names: Seque
     names = None if gene_names is None else list(gene_names)
     if names is not None and len(names) != len(distances):
         raise ValueError(f"gene_names must name every distance: needed {len(distances)} names, came {len(names)}.")
-    result = false_discovery_rates(distances, _null(null), check.fraction("threshold", threshold))
+    result = false_discovery_rates(distances, _null("null", null), check.fraction("threshold", threshold))
     return _table(distances, result, pd.RangeIndex(len(distances)) if names is None else pd.Index(names))
 
 
@@ -72,10 +74,10 @@ def _distances(name: str, value: Any) -> Float64:
     return array
 
 
-def _null(value: Any) -> Float64:
-    null = _distances("null", value)
+def _null(name: str, value: Any) -> Float64:
+    null = _distances(name, value)
     if np.isnan(null).all():
-        raise ValueError("The null distribution is empty: needed at least one null distance that is not NaN.")
+        raise ValueError(f"{name} is empty: needed at least one null distance that is not NaN.")
     return null
 
 
@@ -178,7 +180,7 @@ def recompute_fdr(
     True
     """
     require_anndata(adata)
-    null, threshold = _null(null_mahalanobis), check.fraction("threshold", threshold)
+    null, threshold = _null("null_mahalanobis", null_mahalanobis), check.fraction("threshold", threshold)
     position, run = chosen_run(adata, run_id, result_key, "de")
     distances = stored_column(adata, position, run.get("mahalanobis_key"), "var", "de").to_numpy(dtype=np.float64)
     result = false_discovery_rates(distances, null, threshold)
@@ -198,7 +200,6 @@ def _with_fdr(run: dict[str, Any], written: Mapping[str, str], result: FDRResult
         name: {"location": "var", "type": declared[key].kind, "description": declared[key].meaning}
         for key, name in written.items()
     }
-    n_significant, n_total = int(result.is_de.sum()), int((~np.isnan(result.local_fdr)).sum())
     params = as_mapping(run.get("params"))
     params["fdr"] = as_mapping(params.get("fdr")) | {
         "threshold": result.threshold,
@@ -208,13 +209,10 @@ def _with_fdr(run: dict[str, Any], written: Mapping[str, str], result: FDRResult
     return run | {
         "field_mapping": field_mapping_of(run) | new,
         "fdr_keys": {key.removeprefix("mahalanobis_"): as_mapping(run["field_names"]).get(key) for key in FDR_KEYS},
-        "fdr_results": {
-            "n_significant": n_significant,
-            "n_total": n_total,
-            "fraction_significant": n_significant / max(1, n_total),
-            "fdr_threshold": result.threshold,
-            "min_significant_mahalanobis": result.smallest_significant,
-        },
+        "fdr_results": hits_record(hits(result)),
         "params": params,
-        "updates": [*run.get("updates", []), {"function": "recompute_fdr", "timestamp": timestamp()}],
+        "updates": [
+            *run.get("updates", []),
+            {"function": "recompute_fdr", "timestamp": timestamp(), "n_null": n_null},
+        ],
     }

@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
 from kompot._typing import Float64
@@ -39,7 +40,8 @@ def record_changes(
     """
     entries = {storage_key(analysis_type): with_run(adata, analysis_type, record)}
     base = entries.get(result_key, dict(adata.uns.get(result_key, {})))
-    entries[result_key] = {**base, **landmarks}
+    # A description must not part from the landmarks that it describes: those that stay keep theirs.
+    entries[result_key] = base if "landmarks" in base and "landmarks" not in landmarks else {**base, **landmarks}
     return [Change("uns", key, value) for key, value in entries.items()]
 
 
@@ -70,7 +72,7 @@ def landmark_entry(landmarks: Float64, parameters: GPParameters, obsm_key: str, 
         "n_landmarks": len(landmarks),
         "timestamp": timestamp(),
     }
-    return {"landmarks_info": info, **({"landmarks": landmarks} if keep else {})}
+    return {"landmarks_info": info, **({"landmarks": landmarks.copy()} if keep else {})}
 
 
 def landmark_record(landmarks: Float64 | None, parameters: GPParameters) -> dict[str, Any]:
@@ -101,6 +103,12 @@ def landmark_record(landmarks: Float64 | None, parameters: GPParameters) -> dict
 def landmark_digest(landmarks: Float64) -> str:
     """Short hash by which landmarks can be recognised."""
     return hashlib.sha256(np.ascontiguousarray(landmarks, dtype=np.float64).tobytes()).hexdigest()[:16]
+
+
+def names_digest(names: pd.Index[str]) -> str:
+    """Short hash of the names of cells or genes, in order."""
+    hashes = pd.util.hash_array(np.asarray(names, dtype=object))
+    return hashlib.sha256(np.ascontiguousarray(hashes).tobytes()).hexdigest()[:16]
 
 
 def _source(landmarks: Float64, parameters: GPParameters) -> str:

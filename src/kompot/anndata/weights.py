@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from anndata import AnnData
+from pandas.api.types import is_numeric_dtype
 
 from kompot._typing import Bools, Float64
-from kompot.anndata.history import get_field_owners, get_run_history
+from kompot.anndata.all_records import Owner, Records, as_mapping
+
+
+@dataclass(frozen=True)
+class AbundanceWeights:
+    """Weights of cells, and where they come from."""
+
+    values: Float64
+    """n_cells, summing to 1."""
+    source: dict[str, Any]
+    """`run_id` and `timestamp` of the run of `kompot.da`, for the record."""
 
 
 def abundance_weights(
     adata: AnnData, groupby: str, conditions: tuple[Any, Any], obsm_key: str, evaluated: Bools
-) -> Float64 | None:
+) -> AbundanceWeights | None:
     """Weight `exp(|log fold change of the density|)` of each cell, from the latest run that compared the same.
 
     Parameters
@@ -27,20 +40,28 @@ def abundance_weights(
 
     Returns
     -------
-    Float64 or None
-        n_cells, summing to 1; None without such a run, or where its column is gone or was replaced.
+    AbundanceWeights or None
+        None without such a run, or where its column is gone, was replaced, or holds no finite numbers.
     """
-    history, owners = get_run_history(adata, "da"), get_field_owners(adata, "da").get("obs", {})
-    wanted = {str(condition) for condition in conditions}
-    for run_id, run in reversed(list(enumerate(history))):
-        params, name = run.get("params", {}), run.get("lfc_key")
-        same = params.get("groupby") == groupby and params.get("obsm_key") == obsm_key
-        compared = {str(params.get("condition1")), str(params.get("condition2"))}
-        if not same or compared != wanted or name not in adata.obs or owners.get(name, run_id) != run_id:
+    records = Records.of(adata)
+    for run_id, run in reversed(list(enumerate(records.histories["da"]))):
+        name = run.get("lfc_key")
+        owner = Owner("da", run_id)
+        if not _compares(run, groupby, conditions, obsm_key) or name not in adata.obs:
             continue
-        lfc = np.asarray(adata.obs[name], dtype=np.float64)
+        if records.owners.get(("obs", str(name)), owner) != owner or not is_numeric_dtype(adata.obs[name]):
+            continue
+        lfc = np.abs(np.asarray(adata.obs[name], dtype=np.float64))
         if np.isfinite(lfc[evaluated]).all():
-            weights = np.where(evaluated, np.exp(np.abs(np.where(evaluated, lfc, 0.0))), 0.0)
-            total: Float64 = weights / weights.sum()
-            return total
+            # The largest weight is 1 before they are scaled: no overflow.
+            weights = np.where(evaluated, np.exp(np.where(evaluated, lfc, 0.0) - lfc[evaluated].max()), 0.0)
+            return AbundanceWeights(weights / weights.sum(), {"run_id": run_id, "timestamp": run.get("timestamp")})
     return None
+
+
+def _compares(run: Mapping[str, Any], groupby: str, conditions: tuple[Any, Any], obsm_key: str) -> bool:
+    """Whether a run compared these conditions, in either direction."""
+    params = as_mapping(run.get("params"))
+    same = params.get("groupby") == groupby and params.get("obsm_key") == obsm_key
+    compared = {str(params.get("condition1")), str(params.get("condition2"))}
+    return same and compared == {str(condition) for condition in conditions}

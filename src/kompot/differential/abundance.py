@@ -241,4 +241,10 @@ def _check_samples(
         2 if variance_predictors[code] is not None else 0 if predictors[code] is not None else len(masks[code].valid)
         for code in (0, 1)
     ]
+    for code in (0, 1):
+        if predictors[code] is not None and not counts[code] and not (borrow and counts[1 - code]):
+            raise ValueError(
+                f"Samples need the variance between those of condition {code + 1}, whose density predictor is given: "
+                f"pass variance_predictor{code + 1} too, or leave the samples (sample_col) out."
+            )
     require_both(counts, borrow=borrow)

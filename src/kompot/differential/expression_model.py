@@ -170,8 +170,10 @@ class ExpressionModel:
         moments: list[Moment] = accumulate(cells, Y, groups, int(groups.max()) + 1, batch_size=batch_size, track=track)
         pooled = fit_posterior(total(moments), sigma=sigma, mu=mu)
         self._predictor = Predictor(cells.features, pooled)
-        parts = [fit_posterior(moment, sigma=sigma, mu=mu) for moment in moments] if masks.valid else [pooled]
-        self.between = between_samples(parts[: len(masks.valid)]) if masks.valid else None
+        parts = [fit_posterior(moment, sigma=sigma, mu=mu) for moment in moments[: len(masks.valid)]]
+        self.between = between_samples(parts) if masks.valid else None
+        # Cells of a skipped sample have no fit of their own that could predict them: the pooled one does.
+        parts += [pooled] * (len(moments) - len(parts))
         self.skipped_samples = masks.skipped
         if self.use_empirical_variance:
             (self.empirical,) = fit_empirical_variances(

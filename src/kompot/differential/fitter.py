@@ -77,7 +77,8 @@ class Fitter:
             n_samples = self.groups.n_samples[code]
             between = between_samples(each[:n_samples]) if n_samples > 1 else None
             fits.append(ConditionFit(pooled, mine, between))
-            parts.append(each if n_samples else [pooled])
+            # Cells of a skipped sample have no fit of their own that could predict them: the pooled one does.
+            parts.append([*each[:n_samples], *[pooled] * (len(mine) - n_samples)])
         if self.use_empirical_variance and Y is not None:
             fits = self._with_empirical_variance(fits, parts, Y, track)
         return TwoConditionFit(self.cells.features, (fits[0], fits[1]), self.borrow)

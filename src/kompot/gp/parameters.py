@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
 from kompot import _checks as check
@@ -42,7 +42,7 @@ class GPParameters:
     """Largest number of features; None or 0 for no limit."""
     landmarks: Any = None
     """Inducing points to use as they are, m x n_dims."""
-    stored_landmarks: Any = None
+    stored_landmarks: Any = field(default=None, metadata={"internal": True})
     """Inducing points of an earlier analysis, m x n_dims, used if they represent the kernel to the tolerance here."""
     jitter: float = 0.0
     """Added to the diagonal of `k(U, U)`."""
@@ -198,7 +198,7 @@ def parameters_from(kind: type[P], given: Mapping[str, Any], owner: str) -> P:
     P
         Checked. Names without effect are reported in one warning; unknown names are a TypeError.
     """
-    known = [item.name for item in fields(kind)]
+    known = [item.name for item in fields(kind) if not item.metadata.get("internal")]
     check.known_names(given, [*known, *kind.without_effect], owner)
     unused = [f"{name} ({kind.without_effect[name]})" for name in given if name not in known]
     if unused:

@@ -10,8 +10,8 @@ import pandas as pd
 from anndata import AnnData
 
 from kompot._typing import Bools, Float64
+from kompot.anndata.all_records import Records
 from kompot.anndata.fields import NamedField, by_place
-from kompot.anndata.history import get_field_owners
 from kompot.anndata.planning.machine import availability, memory_in_use
 from kompot.anndata.planning.report import human_readable_size
 from kompot.anndata.planning.resource_plan import ResourcePlan, Stage
@@ -23,7 +23,18 @@ from kompot.settings import StorageSettings
 
 _SINGLE, _DOUBLE = 4, 8
 _LAYERS_TO_DISK = "keep the layers on disk: StorageSettings(store_arrays_on_disk=True, disk_storage_dir=...)"
-_NO_LAYERS = "leave the layers out: StorageSettings(store_layers=False); results per gene are complete all the same"
+NO_LAYERS = "leave the layers out: StorageSettings(store_layers=False); results per gene are complete all the same"
+"""Advice."""
+# Shares: of what is available from which advice is given; of what is needed from which a saving is worth naming.
+_TIGHT, _WORTH = 0.8, 0.1
+_OF_STAGE = {
+    ("null genes", "false discovery"): "ask for fewer null genes, for example FDRSettings(null_genes=500)",
+    ("choice of features", "deviations", "densities", "groups", "fold changes"): "have fewer features: a larger "
+    "GPSettings(ls_factor=...), or a smaller n_landmarks (then the run says what is lost)",
+    ("fit of the genes", "noise variances", "distances", "results"): "analyse fewer genes at a time: genes=[...]",
+    ("copy of the object",): "write into the object: OutputSettings(copy=False)",
+    ("predictors given",): "bring predictors with fewer landmarks",
+}
 
 
 def expected_landscape(
@@ -97,6 +108,13 @@ def field_bytes(item: NamedField, n_cells: int, n_vars: int, n_groups: int) -> t
     return value * length, (length,)
 
 
+def add_landmarks(plan: ResourcePlan, n_dims: int, result_key: str, storage: StorageSettings) -> None:
+    """List the landmarks, if they will be kept."""
+    if storage.store_landmarks and plan.n_landmarks:
+        shape = (plan.n_landmarks, n_dims)
+        plan.add_requirement(f"{result_key} (landmarks)", _DOUBLE * shape[0] * shape[1], "memory", shape, "adata.uns")
+
+
 def add_fields(
     plan: ResourcePlan,
     adata: AnnData,
@@ -107,14 +125,15 @@ def add_fields(
 ) -> None:
     """List the fields that will be written with their sizes, and those that they replace."""
     items = list(fields)
-    owners = get_field_owners(adata, plan.analysis_type)
+    owners = Records.of(adata).owners
     plan.output_fields = {f"adata.{place}": names for place, names in by_place(items).items()}
     for item in items:
         place = item.field.place
         size, shape = field_bytes(item, adata.n_obs, adata.n_vars, n_groups)
         exists = item.name in getattr(adata, place)
         if exists:
-            plan.overwritten[f"adata.{place}:{item.name}"] = owners.get(place, {}).get(item.name)
+            owner = owners.get((place, item.name))
+            plan.overwritten[f"adata.{place}:{item.name}"] = "what is there" if owner is None else f"that of {owner}"
         plan.add_requirement(
             item.name,
             size,
@@ -125,8 +144,8 @@ def add_fields(
         )
 
 
-def finish(plan: ResourcePlan, stages: Sequence[Stage], storage: StorageSettings) -> ResourcePlan:
-    """Put stages, totals, conflicts and advice together."""
+def finish(plan: ResourcePlan, stages: Sequence[Stage], storage: StorageSettings, *, in_memory: bool) -> ResourcePlan:
+    """Put stages, totals, conflicts and advice together; `in_memory` tells whether expression is."""
     plan.stages = list(stages)
     peak = max(stages, key=lambda stage: stage.peak_bytes)
     working = peak.peak_bytes - plan.total_memory_required
@@ -135,17 +154,16 @@ def finish(plan: ResourcePlan, stages: Sequence[Stage], storage: StorageSettings
     plan.availability = availability(storage.disk_storage_dir)
     _note_conflicts(plan, storage)
     plan.check_availability()
-    if plan.memory_ratio > 0.8 or plan.disk_ratio > 0.9 or plan.errors:
-        plan.advice += _advice(plan, peak)
+    plan.advice += _advice(plan, peak, in_memory=in_memory)
     return plan
 
 
 def _note_conflicts(plan: ResourcePlan, storage: StorageSettings) -> None:
-    if not plan.overwritten:
+    count = len(plan.overwritten)
+    if not count:
         return
-    runs = sorted({owner for owner in plan.overwritten.values() if owner is not None})
-    of_runs = f" of run {', '.join(map(str, runs))}" if runs else ""
-    text = f"{len(plan.overwritten)} fields{of_runs} exist already"
+    owners = dict.fromkeys(owner.removeprefix("that of ") for owner in plan.overwritten.values())
+    text = f"{count} {'field exists' if count == 1 else 'fields exist'} already ({', '.join(owners)})"
     if storage.overwrite is False:
         plan.errors.append(f"{text}, and StorageSettings(overwrite=False) forbids to replace them.")
         plan.advice.append("name another StorageSettings(result_key=...), or allow overwrite=True")
@@ -153,23 +171,32 @@ def _note_conflicts(plan: ResourcePlan, storage: StorageSettings) -> None:
         plan.warnings.append(f"{text} and will be replaced.")
 
 
-def _advice(plan: ResourcePlan, peak: Stage) -> list[str]:
-    """What to change where memory or disk is short."""
-    in_memory = [item for item in plan.requirements if item.resource_type == "memory"]
-    layers = sum(item.size_bytes for item in in_memory if item.field_name == "adata.layers")
-    obsp = sum(item.size_bytes for item in in_memory if item.field_name == "adata.obsp")
-    advice = []
-    if layers:
-        advice.append(f"{_LAYERS_TO_DISK}; saves {human_readable_size(layers)} of memory")
-        advice.append(f"{_NO_LAYERS}; saves {human_readable_size(layers)}")
-    if plan.total_disk_required:
-        advice.append(f"{_NO_LAYERS}; saves {human_readable_size(plan.total_disk_required)} of disk")
-        advice.append("name a disk with more room: StorageSettings(disk_storage_dir=...)")
-    if obsp:
+def _advice(plan: ResourcePlan, peak: Stage, *, in_memory: bool) -> list[str]:
+    """What to change where memory or disk is short: what takes most, and only where it helps."""
+    short = [kind for kind, ratio in (("memory", plan.memory_ratio), ("disk", plan.disk_ratio)) if ratio > _TIGHT]
+    advice = _disk_advice(plan) if "disk" in short else []
+    if "memory" not in short:
+        return advice
+    worth = _WORTH * plan.total_memory_required
+    layers, obsp = (
+        sum(item.size_bytes for item in plan.requirements if item.resource_type == "memory" and item.field_name == name)
+        for name in ("adata.layers", "adata.obsp")
+    )
+    if layers > worth:
+        saves = human_readable_size(layers)
+        advice += [f"{_LAYERS_TO_DISK}; saves {saves} of memory"] if plan.analysis_type == "de" else []
+        advice.append(f"{NO_LAYERS}; saves {saves}")
+    if obsp > worth:
         advice.append(f"store_posterior_covariance=False saves {human_readable_size(3 * obsp)}; or select fewer cells")
-    if "null" in peak.name:
-        advice.append("ask for fewer null genes, for example FDRSettings(null_genes=500)")
-    if peak.name == "copy of the object":
-        advice.append("write into the object: OutputSettings(copy=False)")
-    advice.append("read the data from disk as they are needed: anndata.read_h5ad(..., backed='r')")
-    return advice
+    advice += [text for words, text in _OF_STAGE.items() if any(word in peak.name for word in words)]
+    if in_memory and plan.analysis_type != "da" and plan.memory_in_use > worth:
+        advice.append("read the data from disk as they are needed: anndata.read_h5ad(..., backed='r')")
+    return advice or ["analyse fewer genes (genes=[...]) or cells, or use a machine with more memory"]
+
+
+def _disk_advice(plan: ResourcePlan) -> list[str]:
+    saves = human_readable_size(plan.total_disk_required)
+    return [
+        f"{NO_LAYERS}; saves {saves} of disk",
+        "name a disk with more room: StorageSettings(disk_storage_dir=...)",
+    ]

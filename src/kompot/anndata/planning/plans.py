@@ -12,9 +12,17 @@ from anndata import AnnData
 from kompot._typing import Bools
 from kompot.anndata.da_request import DARequest
 from kompot.anndata.deliver import writes_results
+from kompot.anndata.extract import is_in_memory
 from kompot.anndata.layer_storage import LayerPlan
 from kompot.anndata.planning import density_stages, stages
-from kompot.anndata.planning.build_plan import add_fields, expected_landscape, finish, sample_sizes
+from kompot.anndata.planning.build_plan import (
+    NO_LAYERS,
+    add_fields,
+    add_landmarks,
+    expected_landscape,
+    finish,
+    sample_sizes,
+)
 from kompot.anndata.planning.machine import measure_speed
 from kompot.anndata.planning.resource_plan import ResourcePlan, Stage
 from kompot.anndata.planning.stages import Fit, Work
@@ -53,6 +61,7 @@ def plan_de(adata: AnnData, request: DERequest, layers: LayerPlan | None, proble
     plan.n_cells["evaluated"] = int(request.cells.evaluated.sum())
     if problem is not None:
         plan.errors.append(problem)
+        plan.advice.append(NO_LAYERS)
     writes = writes_results(request.settings.output)
     on_disk = layers is not None and layers.directory is not None
     if writes:
@@ -62,12 +71,15 @@ def plan_de(adata: AnnData, request: DERequest, layers: LayerPlan | None, proble
     shared = request.injection.shared if request.injection is not None else None
     known = None if shared is None else shared.features
     land = expected_landscape(plan, request.parameters, request.X, masks, request.cells.evaluated, known)
+    storage, here = request.settings.storage, is_in_memory(request.matrix)
+    if writes:
+        add_landmarks(plan, land.n_dims, request.result_key, storage)
     if request.injection is not None and shared is None:
         plan.warnings.append("How long the predictors given take is not known; memory is that of dense covariances.")
-        return finish(plan, [_dense(request, land, n_null), *_last(adata, plan, request, 0)], request.settings.storage)
+        return finish(plan, [_dense(request, land, n_null), *_last(adata, plan, request, 0)], storage, in_memory=here)
     parts = _de_stages(request, land, n_null, n_layers=_n_layers(plan), on_disk=on_disk)
     kept = parts[-1].peak_bytes
-    return finish(plan, [*parts, *_last(adata, plan, request, kept)], request.settings.storage)
+    return finish(plan, [*parts, *_last(adata, plan, request, kept)], storage, in_memory=here)
 
 
 def _n_layers(plan: ResourcePlan) -> int:
@@ -111,7 +123,8 @@ def _de_stages(request: DERequest, land: Landscape, n_null: int, *, n_layers: in
     if request.settings.output.compute_mahalanobis:
         both = replace(main, n_genes=main.n_genes + n_null)
         parts.append(stages.distances(work, both, n_points, kept))
-        sizes = [int(mask.sum()) for mask in request.cells.groups.values() if mask.sum() >= 2]
+        cells = request.cells
+        sizes = [int(mask.sum()) for name, mask in cells.groups.items() if name not in cells.skipped]
         if request.with_fdr:
             parts.append(stages.false_discoveries(work, main.n_genes, n_null, len(sizes), kept))
         if sizes:
@@ -184,6 +197,8 @@ def plan_smooth(adata: AnnData, request: SmoothRequest) -> ResourcePlan:
     known = None if model is None else model.predictor.features
     everyone: Bools = np.ones(len(request.X), dtype=np.bool_)
     land = expected_landscape(plan, request.parameters, request.X, [request.used], everyone, known)
+    if writes_results(settings.output):
+        add_landmarks(plan, land.n_dims, request.result_key, settings.storage)
     work, data = Work(measure_speed()), expression_of(request.matrix, len(request.columns))
     samples = sample_sizes(request.samples, request.used)
     empirical = settings.gp.use_empirical_variance
@@ -199,7 +214,8 @@ def plan_smooth(adata: AnnData, request: SmoothRequest) -> ResourcePlan:
     n_layers = _n_layers(plan)
     size = n_layers * _SINGLE * land.n_cells * data.n_columns
     parts.append(_smooth_layers(work, fit, n_layers, size))
-    return finish(plan, [*parts, *_last(adata, plan, request, parts[-1].peak_bytes)], settings.storage)
+    parts += _last(adata, plan, request, parts[-1].peak_bytes)
+    return finish(plan, parts, settings.storage, in_memory=is_in_memory(request.matrix))
 
 
 def _smooth_layers(work: Work, fit: Fit, n_layers: int, size: int) -> Stage:
@@ -223,6 +239,8 @@ def plan_da(adata: AnnData, request: DARequest) -> ResourcePlan:
         add_fields(plan, adata, request.fields.values())
     everyone: Bools = np.ones(len(request.X), dtype=np.bool_)
     land = expected_landscape(plan, request.parameters, request.X, masks, everyone)
+    if writes_results(settings.output):
+        add_landmarks(plan, land.n_dims, request.result_key, settings.storage)
     given = [p for p in (settings.model.density_predictor1, settings.model.density_predictor2) if p is not None]
     if given:
         plan.warnings.append("How long the density predictors given take is not known.")
@@ -235,4 +253,5 @@ def plan_da(adata: AnnData, request: DARequest) -> ResourcePlan:
     if sizes:
         parts += [stages.feature_choice(work, land), density_stages.densities(work, land, sizes)]
     parts.append(density_stages.changes(work, land, len(sizes)))
-    return finish(plan, [*parts, *_last(adata, plan, request, parts[-1].peak_bytes)], settings.storage)
+    parts += _last(adata, plan, request, parts[-1].peak_bytes)
+    return finish(plan, parts, settings.storage, in_memory=True)

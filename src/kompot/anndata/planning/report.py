@@ -117,9 +117,8 @@ def _fields(plan: ResourcePlan) -> list[tuple[str, str, str]]:
     rows = []
     for place, names in plan.output_fields.items():
         for name in names:
-            owner = plan.overwritten.get(f"{place}:{name}", -1)
-            note = "" if owner == -1 else "replaces what is there" if owner is None else f"replaces that of run {owner}"
-            rows.append((place, name, note))
+            by = plan.overwritten.get(f"{place}:{name}")
+            rows.append((place, name, "" if by is None else f"replaces {by}"))
     return rows
 
 

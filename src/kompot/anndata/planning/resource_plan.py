@@ -124,8 +124,8 @@ class ResourcePlan:
     warnings: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     advice: list[str] = field(default_factory=list)
-    overwritten: dict[str, int | None] = field(default_factory=dict)
-    """Fields that exist and will be replaced, with the run that wrote them (None if unknown)."""
+    overwritten: dict[str, str] = field(default_factory=dict)
+    """Fields that exist and will be replaced ("adata.var:name"), with what they are: "that of run 0 of de"."""
 
     @property
     def total_memory_required(self) -> int:
@@ -260,7 +260,7 @@ class ResourcePlan:
         }
         if have is not None:
             result["disk"]["path"] = have.disk_path
-        for name in ("output_fields", "info", "warnings", "errors", "advice"):
+        for name in ("output_fields", "overwritten", "info", "warnings", "errors", "advice"):
             if getattr(self, name):
                 result[name] = getattr(self, name)
         return result
