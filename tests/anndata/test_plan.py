@@ -343,7 +343,7 @@ def test_features_that_are_not_kept_are_computed_again(monkeypatch):
 
 def test_this_machine():
     speed = measure_speed()
-    assert 1e8 < speed.double <= 4 * speed.single
+    assert min(speed.single, speed.double) > 1e7
     assert speed.elementwise > 1e5
     have = machine.availability(None)
     assert 0 < have.memory_available <= have.memory_total

@@ -28,6 +28,7 @@ from kompot.anndata.uns import landmark_entry, landmark_record, record_changes
 from kompot.differential.expression_model import ExpressionModel
 from kompot.differential.smooth import SmoothLayers, smooth_layers
 from kompot.gp.features import FeatureTable
+from kompot.gp.selection import Approximation
 from kompot.settings import GPSettings, ModelSettings, OutputSettings, StorageSettings
 
 
@@ -207,12 +208,17 @@ def smooth_record(request: SmoothRequest, fitted: ExpressionModel) -> dict[str, 
         "uses_sample_variance": fitted.between is not None,
         "skipped_samples": [str(label) for label in fitted.skipped_samples],
         "has_groups": False,
-        "approximation": {} if fitted.approximation is None else asdict(fitted.approximation),
+        "approximation": {} if fitted.approximation is None else approximation_record(request, fitted.approximation),
         "landmarks": landmark_record(fitted.landmarks, request.parameters),
         "ls": getattr(fitted.predictor.features.kernel, "length_scale", None),
         "environment": environment(),
         "kompot_version": __version__,
     }
+
+
+def approximation_record(request: SmoothRequest, approximation: Approximation) -> dict[str, Any]:
+    """How well the features represent the kernel, and the seed that they were chosen with."""
+    return {**asdict(approximation), "seed": request.parameters.seed}
 
 
 def smooth_params(request: SmoothRequest) -> dict[str, Any]:
