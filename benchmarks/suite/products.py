@@ -1,4 +1,4 @@
-"""Products features x chunk of expression, sparse as they are or made dense first.
+"""Products features x chunk of expression, sparse as they are or made dense first; products beside factorisations.
 
 The evidence for `kompot.gp.products.DENSE_FROM`: the density from which the dense route is faster.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kompot.gp.linalg import cholesky, gram
 from kompot.gp.products import ChunkBuffer, column_sums, feature_product
 
 from .data import SEED, require_close, sparse_expression
@@ -35,3 +36,26 @@ class ChunkProduct:
         dense = self.buffer.dense(self.chunk, self.chunk.dtype)
         column_sums(dense)
         return feature_product(self.phi, dense)
+
+
+class OneLibrary:
+    """A product and a factorisation in turns: on SciPy's BLAS alone, and with the product on NumPy's.
+
+    The evidence for `kompot.gp.linalg.product`. Where both are the same library there is no difference.
+    """
+
+    params = [140, 300, 1000]
+    param_names = ("n_features",)
+    n_cells, n_turns = 5_000, 10
+
+    def setup(self, n_features: int) -> None:
+        self.phi = np.random.default_rng(SEED).standard_normal((self.n_cells, n_features))
+        require_close("gram", gram(self.phi), self.phi.T @ self.phi, rtol=1e-9)
+
+    def time_scipy_only(self, *_: object) -> None:
+        for _ in range(self.n_turns):
+            cholesky(gram(self.phi), "The matrix", "")
+
+    def time_numpy_and_scipy(self, *_: object) -> None:
+        for _ in range(self.n_turns):
+            cholesky(self.phi.T @ self.phi, "The matrix", "")

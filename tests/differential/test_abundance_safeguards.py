@@ -136,7 +136,7 @@ def test_a_sample_of_identical_cells_is_skipped():
 
 def test_samples_beside_an_injected_density_need_a_variance():
     samples = np.array(["a", "b"] * 55, dtype=object)
-    with pytest.raises(ValueError, match="at least 2 samples"):
+    with pytest.raises(ValueError, match="pass variance_predictor1 too"):
         fitted(samples=samples, predictors=(Brought(first, ones), None))
     constant = lambda X, diag: np.ones(len(X))  # noqa: ARG005, E731  the form a predictor has
     analysis = fitted(samples=samples, predictors=(Brought(first, ones), None), variance_predictors=(constant, None))

@@ -9,6 +9,8 @@ from kompot.gp.linalg import (
     add_to_diagonal,
     cholesky,
     column_sums_of_squares,
+    gram,
+    product,
     solve_lower,
     solve_lower_transposed,
     solve_positive,
@@ -73,3 +75,54 @@ def test_solves_leave_their_input_alone(solve, order):
 @pytest.mark.parametrize("solve", [solve_lower, solve_lower_transposed, solve_positive])
 def test_solves_with_nothing_to_solve(solve):
     assert solve(np.eye(3), np.empty((3, 0))).shape == (3, 0)
+
+
+def in_order(A, order):
+    """The matrix in row-major or column-major order, or as a strided view of a larger one."""
+    return np.repeat(A, 2, axis=1)[:, ::2] if order == "strided" else np.array(A, order=order)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("orders", [("C", "C"), ("C", "F"), ("F", "C"), ("F", "F"), ("strided", "F"), ("C", "strided")])
+def test_products_are_those_of_numpy(dtype, orders):
+    rng = np.random.default_rng(0)
+    A, B = rng.normal(size=(7, 4)).astype(dtype), rng.normal(size=(4, 5)).astype(dtype)
+    first, second = (in_order(part, order) for part, order in zip((A, B), orders, strict=True))
+    found = product(first, second)
+    assert found.dtype == dtype
+    assert found.flags.c_contiguous
+    np.testing.assert_allclose(found, A @ B, rtol=1e-5 if dtype == np.float32 else 1e-12)
+    np.testing.assert_allclose(product(first, B[:, 0]), A @ B[:, 0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(first, A)
+    np.testing.assert_array_equal(second, B)
+
+
+@pytest.mark.parametrize("rows", [slice(2, 9), slice(0, 14, 2)], ids=["consecutive", "every other"])
+def test_products_are_written_where_they_are_wanted(rows):
+    rng = np.random.default_rng(1)
+    A, B = rng.normal(size=(7, 3)), rng.normal(size=(3, 6))
+    room = np.full((14, 6), 9.0)
+    out = room[rows]
+    assert product(A, B, out=out) is out
+    np.testing.assert_allclose(room[rows], A @ B, rtol=1e-12)
+    assert (room == 9.0).sum() == 7 * 6
+
+
+@pytest.mark.parametrize("shapes", [((0, 3), (3, 2)), ((4, 0), (0, 2)), ((4, 3), (3, 0))])
+def test_products_of_nothing(shapes):
+    A, B = map(np.ones, shapes)
+    np.testing.assert_array_equal(product(A, B), A @ B)
+    np.testing.assert_array_equal(gram(A), A.T @ A)
+
+
+@pytest.mark.parametrize("order", ["C", "F", "strided"])
+def test_gram_matrices(order):
+    A = np.random.default_rng(2).normal(size=(9, 4))
+    G = gram(in_order(A, order))
+    np.testing.assert_allclose(G, A.T @ A, rtol=1e-12)
+    np.testing.assert_array_equal(G, G.T)
+
+
+def test_vectors_of_size_one_matrices():
+    np.testing.assert_array_equal(product(np.array([[2.0]]), np.array([[3.0]])), [[6.0]])
+    np.testing.assert_array_equal(product(np.array([[2.0], [4.0]]), np.array([3.0])), [6.0, 12.0])

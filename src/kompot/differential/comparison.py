@@ -14,7 +14,7 @@ from kompot.differential.fit import TwoConditionFit
 from kompot.differential.fitter import Track
 from kompot.gp.centroids import evaluation_points
 from kompot.gp.features import FeatureTable, row_slices
-from kompot.gp.linalg import column_sums_of_squares, solve_lower
+from kompot.gp.linalg import column_sums_of_squares, gram, product, solve_lower
 from kompot.gp.local import local_prior
 from kompot.stats.mahalanobis import FoldChangeMetric
 
@@ -72,7 +72,7 @@ class Landscape:
         sums = np.zeros((weights.shape[1], self.cells.features.rank))
         for rows in row_slices(len(weights), self.cells.features.rows_per_chunk()):
             needed = np.asarray(weights[rows].any(axis=1))
-            sums += weights[rows][needed].T @ self.cells.selected(rows, needed)
+            sums += product(weights[rows][needed].T, self.cells.selected(rows, needed))
         return sums
 
     def points_of(self, mask: Bools) -> Float64:
@@ -124,7 +124,7 @@ class FittedComparison:
     def means_of(self, feature_sums: Float64, totals: Float64) -> Float64:
         """The same from weighted sums of features (k x r) and the sums of the weights (k)."""
         mu_1, mu_2 = (posterior.mu for posterior in self.fit.posteriors)
-        return feature_sums @ self.fit.fold_change_coef + (mu_2 - mu_1) * totals[:, None]
+        return product(feature_sums, self.fit.fold_change_coef) + (mu_2 - mu_1) * totals[:, None]
 
     def distances(self) -> Float64:
         """Mahalanobis distances, n_genes."""
@@ -161,10 +161,10 @@ class FittedComparison:
         cells = self.landscape.cells
         X, features = cells.X[mask], cells.features
         phi = features(X)
-        covariance: Float64 = 2.0 * (features.kernel(X, X) - phi @ phi.T)
+        covariance: Float64 = 2.0 * (features.kernel(X, X) - product(phi, phi.T))
         for posterior in self.fit.posteriors:
             half = solve_lower(posterior.factor, phi.T)
-            covariance += half.T @ half
+            covariance += gram(half)
         # The diagonal exactly as the variances have it.
         np.fill_diagonal(
             covariance,

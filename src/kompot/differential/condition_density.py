@@ -12,6 +12,7 @@ import numpy as np
 from kompot._typing import Float64
 from kompot.gp.density_estimator import DensityPredictor
 from kompot.gp.features import FeatureTable, row_slices
+from kompot.gp.linalg import product
 from kompot.gp.regression import total_variance
 
 
@@ -65,7 +66,7 @@ class FittedDensity:
         variance = np.empty(len(X))
         for rows in row_slices(len(X), features.rows_per_chunk()):
             phi = cells.rows(rows)
-            values[rows] = phi @ coef + posterior.mu - log_counts
+            values[rows] = product(phi, coef) + posterior.mu - log_counts
             variance[rows] = total_variance(posterior, phi, features.residual(X[rows], phi))
         between = values[:, 1:].var(axis=1, ddof=1) if len(self.samples) > 1 else None
         return DensityValues(values[:, 0], variance, between)

@@ -17,6 +17,7 @@ from kompot._typing import Bools, Float64, Floats, Ints
 from kompot.differential.fit import TwoConditionFit
 from kompot.differential.result import FoldChange
 from kompot.gp.features import FeatureTable, row_slices
+from kompot.gp.linalg import product
 from kompot.gp.moments import rows_per_chunk
 from kompot.gp.regression import total_variance
 
@@ -214,7 +215,7 @@ def _fill_chunk(
 ) -> None:
     dtype, means = target.dtype, []
     for name, coef, posterior in zip(("smoothed_1", "smoothed_2"), coefs, fit.posteriors, strict=True):
-        mean = np.matmul(phi, coef, out=target.room(name, rows, kept))
+        mean = product(phi, coef, out=target.room(name, rows, kept))
         mean += dtype.type(posterior.mu)
         target.put(name, rows, kept, mean)
         means.append(mean)

@@ -9,6 +9,7 @@ import numpy as np
 
 from kompot._typing import Float64, Floats, Ints
 from kompot.gp.features import Features
+from kompot.gp.linalg import product
 from kompot.gp.moments import Moment
 from kompot.gp.regression import Posterior
 from kompot.stats.empirical_variance import EmpiricalVariance
@@ -126,7 +127,7 @@ class TwoConditionFit:
     def mean_fold_change(self, feature_mean: Float64) -> Float64:
         """Mean fold change over cells whose mean feature is given: `mean(phi)·(z_2 - z_1)`, n_genes."""
         mu_1, mu_2 = (posterior.mu for posterior in self.posteriors)
-        return feature_mean @ self.fold_change_coef + (mu_2 - mu_1)
+        return product(self.fold_change_coef.T, feature_mean) + (mu_2 - mu_1)
 
     def distances(self, points: Float64 | None = None, metric: FoldChangeMetric | None = None) -> Float64:
         """Mahalanobis distances of the fold changes.

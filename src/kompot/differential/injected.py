@@ -23,7 +23,7 @@ from kompot.differential.evaluate import LayerTarget
 from kompot.differential.fitter import Track
 from kompot.gp.centroids import evaluation_points
 from kompot.gp.features import row_slices
-from kompot.gp.linalg import add_to_diagonal, cholesky, column_sums_of_squares, solve_lower
+from kompot.gp.linalg import add_to_diagonal, cholesky, column_sums_of_squares, product, solve_lower
 from kompot.gp.moments import rows_per_chunk
 
 _ADVICE = "Raise eps, or bring predictors whose covariance is positive semi-definite."
@@ -157,7 +157,7 @@ class InjectedComparison:
             needed = weights[rows].any(axis=1)
             if needed.any():
                 first, second = self._means_at(self.X[rows][needed])
-                sums += weights[rows][needed].T @ (second - first)
+                sums += product(weights[rows][needed].T, second - first)
         return sums
 
     def distances(self) -> Float64:

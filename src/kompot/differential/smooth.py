@@ -10,6 +10,7 @@ import numpy as np
 from kompot._typing import Float64, Floats, Ints
 from kompot.differential.expression_model import ExpressionModel
 from kompot.gp.features import FeatureTable, row_slices
+from kompot.gp.linalg import product
 from kompot.gp.moments import rows_per_chunk
 from kompot.gp.regression import total_variance
 
@@ -82,7 +83,9 @@ def _chunk(model: ExpressionModel, cells: FeatureTable, rows: slice) -> dict[str
     posterior = model.predictor.posterior
     phi = cells.rows(rows)
     single = phi.astype(np.float32)
-    parts: dict[str, Floats] = {"smoothed": single @ posterior.coef.astype(np.float32) + np.float32(posterior.mu)}
+    parts: dict[str, Floats] = {
+        "smoothed": product(single, posterior.coef.astype(np.float32)) + np.float32(posterior.mu)
+    }
     variance = total_variance(posterior, phi, cells.features.residual(cells.X[rows], phi)) + model.eps
     total: Floats = np.repeat(variance[:, None].astype(np.float32), parts["smoothed"].shape[1], axis=1)
     for name, source in (("obs_variance", model.empirical), ("sample_variance", model.between)):

@@ -27,7 +27,7 @@ from scipy.special import gammaln
 
 from kompot._typing import Bools, Float64
 from kompot.gp.features import FeatureTable, row_slices
-from kompot.gp.linalg import cholesky, solve_positive
+from kompot.gp.linalg import cholesky, gram, product, solve_positive
 from kompot.gp.regression import Posterior
 
 _GRADIENT_TOLERANCE = 1e-8
@@ -124,24 +124,24 @@ class _Objective:
         """J, gradient and Hessian at z in one pass; J alone, infinite, where the step went too far."""
         value, gradient, hessian = 0.5 * float(z @ z), z.copy(), np.eye(len(z))
         for phi, V in self.chunks():
-            exponents = phi @ z + self.mu + V
+            exponents = product(phi, z) + self.mu + V
             if exponents.max(initial=-np.inf) > _LARGEST_EXPONENT:
                 return _State(float("inf"), gradient, hessian)
             expected = np.exp(exponents)
             value += self.weight * float(np.sum(expected - exponents))
-            gradient += self.weight * (phi.T @ (expected - 1.0))
+            gradient += self.weight * product(phi.T, expected - 1.0)
             weighted = phi * np.sqrt(self.weight * expected)[:, None]
-            hessian += weighted.T @ weighted
+            hessian += gram(weighted)
         return _State(value, gradient, hessian)
 
     def ridge_start(self) -> Float64:
         """Coefficients of the least-squares fit of the naive log density `-V`."""
         rank = self.cells.features.rank
-        gram, cross = np.eye(rank), np.zeros(rank)
+        precision, cross = np.eye(rank), np.zeros(rank)
         for phi, V in self.chunks():
-            gram += self.weight * (phi.T @ phi)
-            cross -= self.weight * (phi.T @ (V + self.mu))
-        return solve_positive(_factor(gram), cross[:, None])[:, 0]
+            precision += self.weight * gram(phi)
+            cross -= self.weight * product(phi.T, V + self.mu)
+        return solve_positive(_factor(precision), cross[:, None])[:, 0]
 
 
 def _factor(hessian: Float64) -> Float64:

@@ -127,7 +127,7 @@ def _from_sample(
 
 def _excess(pool: PivotedCholesky, sample: Sample, target: Target) -> float:
     """The loss of the landmarks over what they may lose."""
-    lost = float(sample.weights @ pool.residual)
+    lost = float(np.sum(sample.weights * pool.residual))
     return lost / (LANDMARK_SHARE * target.allowed(sample.kept_degrees(pool.features)))
 
 
@@ -140,7 +140,7 @@ def _landmarks_missing(pool: PivotedCholesky, sample: Sample, excess: float) -> 
 
 def _expected(chosen: Chosen, sample: Sample, target: Target, limit: int, more: float) -> ExpectedFeatures:
     """What a choice on a sample comes to where so many times more landmarks are needed."""
-    lost = float(sample.weights @ chosen.residual)
+    lost = float(np.sum(sample.weights * chosen.residual))
     chosen = truncate_axes(chosen, sample, target)
     kept, m = sample.kept_degrees(chosen.phi), round(more * len(chosen.features.landmarks))
     if m > limit:

@@ -15,7 +15,7 @@ from scipy import linalg
 from kompot._memory import available_bytes
 from kompot._typing import Bools, Float64, Ints
 from kompot.gp.kernels import Kernel
-from kompot.gp.linalg import add_to_diagonal, column_sums_of_squares, solve_lower_transposed, solve_rows
+from kompot.gp.linalg import add_to_diagonal, column_sums_of_squares, product, solve_lower_transposed, solve_rows
 
 _CHUNK_BYTES = 64_000_000
 _ALWAYS_KEPT_BYTES = 128_000_000
@@ -59,11 +59,11 @@ class Features:
         """Features of the cells: n_cells x n_dims to n_cells x r."""
         if self.triangular:
             return solve_rows(self.factor, self.kernel(self.landmarks, X).T)
-        return self.kernel(X, self.landmarks) @ self.factor
+        return product(self.kernel(X, self.landmarks), self.factor)
 
     def rotated(self, V: Float64) -> Features:
         """Features `Vᵀ phi`: r x s for s features of the same landmarks."""
-        basis = solve_lower_transposed(self.factor, V) if self.triangular else self.factor @ V
+        basis = solve_lower_transposed(self.factor, V) if self.triangular else product(self.factor, V)
         return Features(self.kernel, self.landmarks, basis, triangular=False)
 
     def residual(self, X: Float64, phi: Float64) -> Float64:

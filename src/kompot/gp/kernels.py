@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 
 from kompot._checks import positive_float
-from kompot.gp.linalg import column_sums_of_squares
+from kompot.gp.linalg import column_sums_of_squares, product
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,7 +146,7 @@ class Linear(Kernel):
         object.__setattr__(self, "length_scale", positive_float("length_scale", self.length_scale))
 
     def __call__(self, X: Float64, Y: Float64) -> Float64:
-        return X @ Y.T / self.length_scale**2
+        return product(X, Y.T) / self.length_scale**2
 
     def diagonal(self, X: Float64) -> Float64:
         return column_sums_of_squares(X.T) / self.length_scale**2

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kompot.gp.linalg import cholesky, column_sums_of_squares, solve_rows
+from kompot.gp.linalg import cholesky, column_sums_of_squares, product, solve_rows
 
 if TYPE_CHECKING:
     from kompot._typing import Float64, Ints
@@ -84,7 +84,7 @@ class PivotedCholesky:
     def _add(self, accepted: Ints, L: Float64) -> None:
         """Add landmarks whose residual covariance has the Cholesky factor `L`."""
         columns = np.asfortranarray(self.kernel(self.X, self.X[accepted]))
-        columns -= self.features @ self.features[accepted].T
+        columns -= product(self.features, self.features[accepted].T)
         new = solve_rows(L, columns)
         self.residual -= column_sums_of_squares(new.T)
         np.maximum(self.residual, 0.0, out=self.residual)
@@ -101,7 +101,7 @@ class PivotedCholesky:
         """Weighted sum of the residual variances after each number of features 0..r: r + 1 values, falling."""
         gains = np.einsum("i,ij,ij->j", weights, self.features, self.features)
         tail = np.append(np.cumsum(gains[::-1])[::-1], 0.0)
-        tail += weights @ self.residual
+        tail += np.sum(weights * self.residual)
         return tail
 
     def _append(self, columns: Float64) -> None:
@@ -125,7 +125,7 @@ class PivotedCholesky:
         those kept before it) / (its residual then).
         """
         before = self.residual[drawn]
-        H = self.kernel(self.X[drawn], self.X[drawn]) - self.features[drawn] @ self.features[drawn].T
+        H = self.kernel(self.X[drawn], self.X[drawn]) - product(self.features[drawn], self.features[drawn].T)
         L = np.zeros_like(H)
         kept: list[int] = []
         for i, chance in enumerate(rng.random(len(drawn))):

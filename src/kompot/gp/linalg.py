@@ -1,13 +1,20 @@
-"""All factorisations of the library: Cholesky with a helpful failure, triangular solves, log determinants.
+"""All factorisations of the library and its larger products: Cholesky with a helpful failure, triangular solves.
 
 Nothing is inverted anywhere; quadratic forms are sums of squares of triangular solves, so that variances and
 squared distances cannot be negative.
+
+Products go to SciPy's BLAS like the factorisations, not to NumPy's: the wheels of the two bring a library each, and a
+library's threads wait for more work busily, so that calls that alternate between both share the processors with threads
+that do nothing (`benchmarks/suite/products.py`).
 """
+
+from collections.abc import Callable
+from typing import Any, overload
 
 import numpy as np
 from scipy import linalg
 
-from kompot._typing import Float64
+from kompot._typing import Float64, Floats
 
 
 class NotPositiveDefiniteError(ValueError):
@@ -76,3 +83,66 @@ def add_to_diagonal(A: Float64, value: float) -> Float64:
     shifted = A.copy()
     shifted.flat[:: len(A) + 1] += value
     return shifted
+
+
+@overload
+def product(A: Float64, B: Float64, out: Float64 | None = None) -> Float64: ...
+@overload
+def product(A: Floats, B: Floats, out: Floats | None = None) -> Floats: ...
+def product(A: Floats, B: Floats, out: Floats | None = None) -> Floats:
+    """`A B` for two matrices of one precision, or for a matrix and a vector.
+
+    Parameters
+    ----------
+    A
+        n x m.
+    B
+        m x k, or m.
+    out
+        Where to put the result, n x k in row-major order; a new array if None.
+
+    Returns
+    -------
+    NDArray
+        n x k, or n; `out` itself if given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> product(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, -1.0]))
+    array([-1., -1.])
+    """
+    if B.ndim == 1:
+        column: Floats = product(A, B[:, None])[:, 0]
+        return column
+    gemm: Callable[..., Floats] = linalg.blas.sgemm if A.dtype == np.float32 else linalg.blas.dgemm
+    if not A.size or not B.size:  # BLAS refuses matrices without rows or columns
+        empty: Floats = np.matmul(A, B, out=out)
+        return empty
+    # Row-major matrices are the transposes of what BLAS works on: (A B)ᵀ = Bᵀ Aᵀ.
+    (left, trans_a), (right, trans_b) = _transposed(B), _transposed(A)
+    given: dict[str, Any] = {} if out is None else {"c": out.T, "overwrite_c": 1}
+    result: Floats = gemm(1.0, left, right, trans_a=trans_a, trans_b=trans_b, **given).T
+    if out is None:
+        return result
+    if not np.shares_memory(result, out):
+        out[:] = result
+    return out
+
+
+def _transposed(M: Floats) -> tuple[Floats, int]:
+    """A column-major array and whether BLAS must transpose it to have `Mᵀ`, without a copy where there is such."""
+    if M.flags.f_contiguous and not M.flags.c_contiguous:
+        return M, 1
+    rows = M if M.flags.c_contiguous else M.copy(order="C")
+    return rows.T, 0
+
+
+def gram(A: Float64) -> Float64:
+    """`Aᵀ A`, of which one triangle is computed: n x m to m x m."""
+    if not A.size:
+        return np.zeros((A.shape[1], A.shape[1]))
+    columns, transposed = _transposed(A)
+    lower: Float64 = linalg.blas.dsyrk(1.0, columns, trans=transposed, lower=1)
+    lower += np.tril(lower, -1).T
+    return lower

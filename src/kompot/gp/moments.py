@@ -17,6 +17,7 @@ import numpy as np
 from kompot._checks import is_sparse
 from kompot._typing import Float64, Ints, Matrix
 from kompot.gp.features import FeatureTable, row_slices
+from kompot.gp.linalg import gram
 from kompot.gp.products import ChunkBuffer, column_sums, feature_product, is_worth_densifying, product_dtype
 from kompot.gp.rows import RowSource
 
@@ -122,8 +123,8 @@ def moment_of(phi: Float64, Y: Matrix, *, only_genes: bool = False) -> Moment:
     sums, squares = column_sums(Y)
     cross = feature_product(phi, Y).astype(np.float64, copy=False)
     empty = zero_moment(phi.shape[1], 0)
-    feature_sum, gram = (empty.feature_sum, empty.gram) if only_genes else (phi.sum(axis=0), phi.T @ phi)
-    return Moment(len(phi), feature_sum, gram, cross, sums, squares)
+    feature_sum, own = (empty.feature_sum, empty.gram) if only_genes else (phi.sum(axis=0), gram(phi))
+    return Moment(len(phi), feature_sum, own, cross, sums, squares)
 
 
 def total(moments: Sequence[Moment]) -> Moment:

@@ -17,7 +17,7 @@ from kompot._typing import Float64
 from kompot.gp.features import Features, features_at
 from kompot.gp.kernels import Kernel
 from kompot.gp.landmarks import PivotedCholesky
-from kompot.gp.linalg import add_to_diagonal, cholesky, column_sums_of_squares, solve_lower
+from kompot.gp.linalg import add_to_diagonal, cholesky, column_sums_of_squares, gram, product, solve_lower
 
 LANDMARK_SHARE = 0.6
 """Share of the loss allowed that the landmarks may take; the rest is for the axes dropped. Less means more landmarks
@@ -72,7 +72,7 @@ class Sample:
 
     def kept_degrees(self, phi: Float64) -> float:
         """Degrees of freedom of a regression of all cells on features: p x r, of the sample."""
-        return kept_degrees(gram_of(phi[: self.n_pool]), self.gram_weight)
+        return kept_degrees(gram(phi[: self.n_pool]), self.gram_weight)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def grow(pool: PivotedCholesky, sample: Sample, rng: np.random.Generator, limit:
     weights, kept = sample.weights, 0.0
     while pool.rank < limit and not pool.exhausted:
         pool.extend(rng, limit - pool.rank)
-        lost = float(weights @ pool.residual)
+        lost = float(np.sum(weights * pool.residual))
         # Kept degrees are at most the rank, and only rise with it: counting them (O(p r²)) waits until it can matter,
         # and once is enough.
         if lost > target.allowed(pool.rank):
@@ -125,33 +125,27 @@ def chosen_at(landmarks: Float64, X: Float64, kernel: Kernel, jitter: float) -> 
 def truncate_axes(chosen: Chosen, sample: Sample, target: Target) -> Chosen:
     """Turn the features to their principal axes over the pool, and drop the least ones until the target is reached."""
     n_pool, weights = sample.n_pool, sample.weights
-    degrees, axes = linalg.eigh(sample.gram_weight * gram_of(chosen.phi[:n_pool]), check_finite=False)
+    degrees, axes = linalg.eigh(sample.gram_weight * gram(chosen.phi[:n_pool]), check_finite=False)
     degrees = np.maximum(degrees, 0.0)
     # An axis holds less of the pool that it was chosen for than of other cells.
     energy = degrees / sample.gram_weight * weights[0]
     if len(chosen.phi) > n_pool:
-        energy += column_sums_of_squares(chosen.phi[n_pool:] @ axes) * weights[-1]
+        energy += column_sums_of_squares(product(chosen.phi[n_pool:], axes)) * weights[-1]
     # After dropping 0, 1, 2, ... axes: what is lost, and what is kept.
-    lost = weights @ chosen.residual + np.append(0.0, np.cumsum(energy))
+    lost = np.sum(weights * chosen.residual) + np.append(0.0, np.cumsum(energy))
     kept = np.append(np.cumsum((degrees / (1.0 + degrees))[::-1])[::-1], 0.0)
     within = lost <= np.maximum(target.share * kept, target.floor)
     dropped = min(int(np.flatnonzero(within).max(initial=0)), len(degrees) - 1)
     V = axes[:, dropped:]
-    phi = chosen.phi @ V
+    phi = product(chosen.phi, V)
     missed = column_sums_of_squares(chosen.phi.T) - column_sums_of_squares(phi.T)
     return Chosen(chosen.features.rotated(V), phi, chosen.residual + np.maximum(missed, 0.0))
 
 
-def gram_of(phi: Float64) -> Float64:
-    """`Phiᵀ Phi`, one triangle computed."""
-    product: Float64 = phi.T @ phi
-    return product
-
-
-def kept_degrees(gram: Float64, weight: float) -> float:
-    """`tr(I - B⁻¹)` with `B = I + weight * gram`, from the factor of B."""
+def kept_degrees(G: Float64, weight: float) -> float:
+    """`tr(I - B⁻¹)` with `B = I + weight G`, from the factor of B."""
     L = cholesky(
-        add_to_diagonal(weight * gram, 1.0),
+        add_to_diagonal(weight * G, 1.0),
         "The precision of the coefficients",
         "Increase sigma or check cov_func.",
     )

@@ -11,6 +11,7 @@ import numpy as np
 from kompot._checks import coordinates
 from kompot._typing import Float64
 from kompot.gp.features import Features, row_slices
+from kompot.gp.linalg import product
 from kompot.gp.regression import Posterior, total_variance
 from kompot.gp.storage import load_posterior, save_posterior
 
@@ -81,7 +82,7 @@ class Predictor:
         if diag:
             return np.concatenate([self._variance(X[rows]) for rows in self._chunks(len(X))] or [np.empty(0)])
         phi = self.features(X)
-        missed = self.features.kernel(X, X) - phi @ phi.T
+        missed = self.features.kernel(X, X) - product(phi, phi.T)
         return missed + self.posterior.covariance(phi, phi)
 
     def uncertainty(self, X: Any, diag: bool = True) -> Float64:

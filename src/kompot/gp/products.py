@@ -18,6 +18,7 @@ import numpy as np
 
 from kompot._checks import is_sparse
 from kompot._typing import Float64, Floats, Ints, Matrix
+from kompot.gp.linalg import product
 
 DENSE_FROM = 0.08
 """Share of stored values from which a sparse chunk is multiplied as a dense one."""
@@ -69,10 +70,9 @@ def feature_product(phi: Float64, chunk: Matrix) -> Floats:
     """
     phi_in_kind = phi.astype(chunk.dtype, copy=False)
     if is_sparse(chunk):
-        product: Floats = (chunk.T @ np.ascontiguousarray(phi_in_kind)).T
-    else:
-        product = phi_in_kind.T @ chunk
-    return product
+        crossed: Floats = (chunk.T @ np.ascontiguousarray(phi_in_kind)).T
+        return crossed
+    return product(phi_in_kind.T, chunk)
 
 
 def column_sums(chunk: Matrix) -> tuple[Float64, Float64]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kompot._typing import Float64, Ints
-from kompot.gp.linalg import add_to_diagonal, cholesky, column_sums_of_squares, solve_lower, solve_positive
+from kompot.gp.linalg import add_to_diagonal, cholesky, column_sums_of_squares, product, solve_lower, solve_positive
 from kompot.gp.moments import Moment
 
 
@@ -50,7 +50,7 @@ class Posterior:
 
     def mean(self, phi: Float64) -> Float64:
         """Posterior means `mu + phi(x)·z`: n x r features to n x n_genes."""
-        return phi @ self.coef + self.mu
+        return product(phi, self.coef) + self.mu
 
     def variance(self, phi: Float64) -> Float64:
         """Variances `phi(x)ᵀ B⁻¹ phi(x)` of the function's part in the features' span: n x r to n."""
@@ -58,7 +58,7 @@ class Posterior:
 
     def covariance(self, phi: Float64, other: Float64) -> Float64:
         """Covariances `phi(x)ᵀ B⁻¹ phi(x')`: n x r and m x r to n x m."""
-        return solve_lower(self.factor, phi.T).T @ solve_lower(self.factor, other.T)
+        return product(solve_lower(self.factor, phi.T).T, solve_lower(self.factor, other.T))
 
     def leverage(self, phi: Float64) -> Float64:
         """Weight `phi(x)ᵀ B⁻¹ phi(x) / sigma²` of a fitted cell in its own fit: n x r to n, between 0 and 1."""

@@ -22,7 +22,8 @@ from kompot.errors import ApproximationWarning, warn
 from kompot.gp.features import FeatureTable, row_slices
 from kompot.gp.kernels import Kernel
 from kompot.gp.landmarks import PivotedCholesky, canonical_order
-from kompot.gp.pool import Chosen, Sample, Target, chosen_at, chosen_of, gram_of, grow, kept_degrees, truncate_axes
+from kompot.gp.linalg import gram
+from kompot.gp.pool import Chosen, Sample, Target, chosen_at, chosen_of, grow, kept_degrees, truncate_axes
 
 POOL_SIZE = 10_000
 """Number of cells up to which all are candidates for landmarks."""
@@ -195,8 +196,8 @@ def assess(
         Rank, residuals and degrees of freedom; never `capped`.
     """
     rows = np.arange(len(cells.X)) if used is None else np.flatnonzero(used)
-    residual, gram = _measure(cells, rows)
-    return _assess(residual, gram, sigma, Target(tolerance, negligible * len(rows) / sigma**2), capped=False)
+    residual, G = _measure(cells, rows)
+    return _assess(residual, G, sigma, Target(tolerance, negligible * len(rows) / sigma**2), capped=False)
 
 
 def _verified(
@@ -214,8 +215,8 @@ def _verified(
     chosen = truncate_axes(chosen, sample, target)
     cells = FeatureTable(chosen.features, X)
     cells.fill(order[chosen_on], chosen.phi)
-    residual, gram = _measure(cells, order)
-    return cells, _assess(residual, gram, sample.sigma, aim, capped=capped)
+    residual, G = _measure(cells, order)
+    return cells, _assess(residual, G, sample.sigma, aim, capped=capped)
 
 
 def _measure(cells: FeatureTable, order: Ints) -> tuple[Float64, Float64]:
@@ -223,19 +224,19 @@ def _measure(cells: FeatureTable, order: Ints) -> tuple[Float64, Float64]:
     residual = np.full(len(cells.X), np.nan)
     wanted = np.zeros(len(cells.X), dtype=np.bool_)
     wanted[order] = True
-    gram = np.zeros((cells.features.rank, cells.features.rank))
+    G = np.zeros((cells.features.rank, cells.features.rank))
     for rows in row_slices(len(cells.X), cells.features.rows_per_chunk()):
         phi = cells.rows(rows)
         residual[rows] = cells.features.residual(cells.X[rows], phi)
-        gram += gram_of(phi if wanted[rows].all() else phi[wanted[rows]])
-    return residual[order], gram
+        G += gram(phi if wanted[rows].all() else phi[wanted[rows]])
+    return residual[order], G
 
 
-def _assess(residual: Float64, gram: Float64, sigma: float, target: Target, *, capped: bool) -> Approximation:
+def _assess(residual: Float64, G: Float64, sigma: float, target: Target, *, capped: bool) -> Approximation:
     lost = float(residual.sum()) / sigma**2
-    kept = kept_degrees(gram, 1.0 / sigma**2)
+    kept = kept_degrees(G, 1.0 / sigma**2)
     return Approximation(
-        rank=len(gram),
+        rank=len(G),
         residual_mean=float(residual.mean()),
         residual_max=float(residual.max()),
         lost_degrees=lost,

@@ -20,7 +20,7 @@ import numpy as np
 from kompot._checks import is_sparse
 from kompot._typing import Float64, Floats, Ints, Matrix
 from kompot.gp.features import FeatureTable, row_slices
-from kompot.gp.linalg import solve_positive
+from kompot.gp.linalg import product, solve_positive
 from kompot.gp.moments import rows_per_chunk
 from kompot.gp.regression import Posterior
 from kompot.gp.rows import RowSource
@@ -40,7 +40,8 @@ class EmpiricalVariance:
 
     def variance(self, phi: Floats) -> Floats:
         """Noise variances at cells with features `phi` (n x r): n x n_genes, at least eps."""
-        smooth: Floats = phi @ self.coef.astype(phi.dtype, copy=False)
+        coef = self.coef if phi.dtype == np.float64 else self.coef.astype(np.float32)
+        smooth = product(phi, coef)
         return np.maximum(smooth, smooth.dtype.type(self.eps), out=smooth)
 
 
@@ -117,7 +118,7 @@ def fit_empirical_variances(
             for group in present:
                 code, part = owners[group]
                 mine = np.flatnonzero(groups[rows] == group)
-                crosses[code] += phi[mine].T @ squared_loo_residuals(part, phi[mine], chunk[mine])
+                crosses[code] += product(phi[mine].T, squared_loo_residuals(part, phi[mine], chunk[mine]))
         if track is not None:
             track(rows.stop - rows.start)
     return [

@@ -49,6 +49,8 @@ from kompot.gp.linalg import (
     add_to_diagonal,
     cholesky,
     column_sums_of_squares,
+    gram,
+    product,
     solve_lower,
     solve_lower_transposed,
 )
@@ -80,7 +82,7 @@ class FoldChangeMetric:
             `dzᵀ (C + V Vᵀ)⁻¹ dz`, n_genes.
         """
         if not deviations:
-            return column_sums_of_squares(self.transform @ dz)
+            return column_sums_of_squares(product(self.transform, dz))
         squared = np.empty(dz.shape[1])
         for genes in _gene_blocks(dz.shape[1], 8 * len(dz) * (len(deviations) + 1)):
             a, U = self._in_units(dz, deviations, genes)
@@ -90,8 +92,8 @@ class FoldChangeMetric:
 
     def _in_units(self, dz: Float64, deviations: Sequence[Float64], genes: slice) -> tuple[Float64, Float64]:
         """`a` (n_genes x r) and `U` (n_genes x r x S) of some genes."""
-        a = np.ascontiguousarray((self.transform @ dz[:, genes]).T)
-        parts = [(self.transform @ part[:, genes]).T for part in deviations]
+        a = np.ascontiguousarray(product(self.transform, dz[:, genes]).T)
+        parts = [product(self.transform, part[:, genes]).T for part in deviations]
         return a, np.stack(parts, axis=2) if parts else np.empty((*a.shape, 0))
 
     def noisy_squared_distance(
@@ -142,11 +144,11 @@ class FoldChangeMetric:
             Its `squared_distance` takes the coefficients as they are.
         """
         # What the features miss of the prior counts once per condition; rounding can make it negative.
-        values, vectors = linalg.eigh(R @ R.T - F @ F.T, check_finite=False)
+        values, vectors = linalg.eigh(product(R, R.T) - product(F, F.T), check_finite=False)
         missed = vectors * np.sqrt(2.0 * np.maximum(values, 0.0))
         # C = A⁻¹ A⁻ᵀ, so F C Fᵀ = B Bᵀ with B = F A⁻¹.
         B: Float64 = linalg.solve(self.transform.T, F.T, check_finite=False).T
-        covariance = add_to_diagonal(missed @ missed.T + B @ B.T, eps)
+        covariance = add_to_diagonal(product(missed, missed.T) + product(B, B.T), eps)
         L = cholesky(covariance, "The covariance of the fold change in a group", "Raise eps.")
         # Only products of the transform with itself are needed: of its q rows the triangular factor is enough.
         transform = linalg.qr(solve_lower(L, np.asfortranarray(F)), mode="r", check_finite=False)[0]
@@ -179,11 +181,11 @@ def _noisy_square(Q: Float64, a: Float64, U: Float64) -> float:
     u: Float64 = np.zeros(0)
     y: Float64 = Y[:, 0]
     if U.shape[1]:
-        EU = Q.T @ (Q @ Y[:, 1:])
-        u = np.asarray(np.linalg.solve(np.eye(U.shape[1]) + U.T @ EU, EU.T @ a), dtype=np.float64)
-        y = y - Y[:, 1:] @ u
-    Qy = Q @ y
-    return float(Qy @ Qy + np.sum((Q.T @ Qy) ** 2) + u @ u)
+        EU = product(Q.T, product(Q, Y[:, 1:]))
+        u = np.asarray(np.linalg.solve(np.eye(U.shape[1]) + product(U.T, EU), product(EU.T, a)), dtype=np.float64)
+        y = y - product(Y[:, 1:], u)
+    Qy = product(Q, y)
+    return float(np.sum(Qy**2) + np.sum(product(Q.T, Qy) ** 2) + np.sum(u**2))
 
 
 def fold_change_metric(first: Posterior, second: Posterior) -> FoldChangeMetric:
@@ -201,7 +203,7 @@ def fold_change_metric(first: Posterior, second: Posterior) -> FoldChangeMetric:
     """
     W = solve_lower(second.factor, first.factor)
     R = cholesky(
-        add_to_diagonal(W.T @ W, 1.0),
+        add_to_diagonal(gram(W), 1.0),
         "The covariance of the fold change",
         "Increase sigma, or check that the embedding has no extreme outliers.",
     )

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kompot._typing import Float64, Floats
+from kompot.gp.linalg import product
 from kompot.gp.regression import Posterior
 
 _FEWEST_SAMPLES = 2
@@ -46,7 +47,7 @@ class BetweenSamples:
         """Variance between samples at cells with features `phi` (n x r): n x n_genes."""
         total = np.zeros((len(phi), self.deviations.shape[2]), dtype=phi.dtype)
         for deviation in self.deviations:
-            part = phi @ deviation.astype(phi.dtype, copy=False)
+            part = product(phi, deviation.astype(phi.dtype, copy=False))
             part *= part
             total += part
         return total
