@@ -44,7 +44,7 @@ class OneLibrary:
     The evidence for `kompot.gp.linalg.product`. Where both are the same library there is no difference.
     """
 
-    params = [140, 300, 1000]
+    params = ([140, 300, 1000],)
     param_names = ("n_features",)
     n_cells, n_turns = 5_000, 10
 
