@@ -14,7 +14,7 @@ from kompot.differential.fit import TwoConditionFit
 from kompot.differential.fitter import Track
 from kompot.gp.centroids import evaluation_points
 from kompot.gp.features import FeatureTable, row_slices
-from kompot.gp.linalg import column_sums_of_squares, gram, product, solve_lower
+from kompot.gp.linalg import column_sums_of_squares, product, solve_lower
 from kompot.gp.local import local_prior
 from kompot.stats.mahalanobis import FoldChangeMetric
 
@@ -161,10 +161,12 @@ class FittedComparison:
         cells = self.landscape.cells
         X, features = cells.X[mask], cells.features
         phi = features(X)
-        covariance: Float64 = 2.0 * (features.kernel(X, X) - product(phi, phi.T))
+        covariance = features.kernel(X, X)
+        covariance -= product(phi, phi.T)
+        covariance *= 2.0
         for posterior in self.fit.posteriors:
             half = solve_lower(posterior.factor, phi.T)
-            covariance += gram(half)
+            covariance += product(half.T, half)
         # The diagonal exactly as the variances have it.
         np.fill_diagonal(
             covariance,

@@ -62,34 +62,44 @@ def smooth_layers(
     SmoothLayers
         Layers and their means over cells.
     """
-    n_cells, n_genes = len(cells.X), model.predictor.posterior.coef.shape[1]
+    posterior, n_cells = model.predictor.posterior, len(cells.X)
+    n_genes = posterior.coef.shape[1]
+    arrays = _empty(model, (n_cells, n_columns), whole=columns is None) if keep else {}
     place = slice(None) if columns is None else columns
-    arrays: dict[str, Floats] = {}
-    sums = np.zeros((2, n_genes))
-    for rows in row_slices(n_cells, rows_per_chunk(n_genes, cells.features.rank, 8, batch_size)):
-        parts = _chunk(model, cells, rows)
-        sums += [parts["smoothed"].sum(axis=0, dtype=np.float64), parts["std"].sum(axis=0, dtype=np.float64)]
-        for name, values in parts.items() if keep else ():
-            if name not in arrays:
-                arrays[name] = np.full((n_cells, n_columns), np.nan, dtype=np.float32)
-            arrays[name][rows, place] = values
+    coef: Floats = posterior.coef.astype(np.float32)
+    feature_sum, std_sum = np.zeros(posterior.rank), np.zeros(n_genes)
+    for rows in row_slices(n_cells, rows_per_chunk(n_genes, posterior.rank, 8, batch_size)):
+        phi = cells.rows(rows)
+        feature_sum += phi.sum(axis=0)
+        parts = _variances(model, cells, rows, phi)
+        std_sum += parts["std"].sum(axis=0, dtype=np.float64)
+        if keep:
+            arrays["smoothed"][rows, place] = product(phi.astype(np.float32), coef) + np.float32(posterior.mu)
+            for name, values in parts.items():
+                arrays[name][rows, place] = values
         if track is not None:
             track(rows.stop - rows.start)
-    return SmoothLayers(arrays, sums[0] / n_cells, sums[1] / n_cells)
+    mean_smoothed = product(posterior.coef.T, feature_sum / n_cells) + posterior.mu
+    return SmoothLayers(arrays, mean_smoothed, std_sum / n_cells)
 
 
-def _chunk(model: ExpressionModel, cells: FeatureTable, rows: slice) -> dict[str, Floats]:
-    """Everything at one chunk of cells; the standard deviation holds all parts of the variance."""
-    posterior = model.predictor.posterior
-    phi = cells.rows(rows)
-    single = phi.astype(np.float32)
-    parts: dict[str, Floats] = {
-        "smoothed": product(single, posterior.coef.astype(np.float32)) + np.float32(posterior.mu)
-    }
-    variance = total_variance(posterior, phi, cells.features.residual(cells.X[rows], phi)) + model.eps
-    total: Floats = np.repeat(variance[:, None].astype(np.float32), parts["smoothed"].shape[1], axis=1)
+def _empty(model: ExpressionModel, shape: tuple[int, int], *, whole: bool) -> dict[str, Floats]:
+    """Arrays for everything that the model has, NaN where some columns will stay empty."""
+    names = ["smoothed", "std"]
+    names += ["obs_variance"] if model.empirical is not None else []
+    names += ["sample_variance"] if model.between is not None else []
+    if whole:
+        return {name: np.empty(shape, dtype=np.float32) for name in names}
+    return {name: np.full(shape, np.nan, dtype=np.float32) for name in names}
+
+
+def _variances(model: ExpressionModel, cells: FeatureTable, rows: slice, phi: Float64) -> dict[str, Floats]:
+    """Standard deviation (n x 1 where it is the same for every gene) and its parts that differ between genes."""
+    variance = total_variance(model.predictor.posterior, phi, cells.features.residual(cells.X[rows], phi)) + model.eps
+    total: Floats = variance[:, None].astype(np.float32)
+    parts: dict[str, Floats] = {}
     for name, source in (("obs_variance", model.empirical), ("sample_variance", model.between)):
         if source is not None:
-            parts[name] = source.variance(single)
-            total += parts[name]
-    return {"smoothed": parts.pop("smoothed"), "std": np.sqrt(total), **parts}
+            parts[name] = source.variance(phi.astype(np.float32))
+            total = total + parts[name]
+    return {"std": np.sqrt(total), **parts}

@@ -97,12 +97,13 @@ def shuffle_columns(columns: Matrix, rng: np.random.Generator, rows: Ints, n_row
     array([1., 1., 1., 1.])
     """
     n_cells, n_null = columns.shape
-    places = np.empty(columns.nnz, dtype=np.int64)
+    # Indices as short as those of the matrix: with those of 64 bits they would take more than the values.
+    target = rows.astype(columns.indices.dtype)
+    places = np.empty(columns.nnz, dtype=target.dtype)
     for j in range(n_null):
         start, stop = columns.indptr[j], columns.indptr[j + 1]
-        places[start:stop] = rng.choice(n_cells, size=stop - start, replace=False)
-    new_rows = rows[places].astype(columns.indices.dtype)
-    return type(columns)((columns.data, new_rows, columns.indptr), shape=(n_rows, n_null)).tocsr()
+        places[start:stop] = target[rng.choice(n_cells, size=stop - start, replace=False)]
+    return type(columns)((columns.data, places, columns.indptr), shape=(n_rows, n_null)).tocsr()
 
 
 def gather_columns(matrix: Matrix, columns: Ints, order: Ints) -> Matrix:
@@ -122,14 +123,13 @@ def gather_columns(matrix: Matrix, columns: Ints, order: Ints) -> Matrix:
     Matrix
         len(order) x len(columns), CSC, without stored zeros, sorted within columns.
     """
-    if is_sparse(matrix):
-        rows = matrix.tocsr()[:, columns]
-    else:
-        source = row_source(matrix, columns)
-        dtype = product_dtype(source.dtype)
-        parts = row_slices(matrix.shape[0], _READ_ROWS)
-        rows = stack_rows([sparse.csr_matrix(source.rows(part).astype(dtype, copy=False)) for part in parts])
-    gathered = rows[order].tocsc()
+    # Chunk by chunk, because selecting columns of a whole compressed matrix copies all of it.
+    source = row_source(matrix, columns)
+    dtype = product_dtype(source.dtype)
+    parts = row_slices(matrix.shape[0], _READ_ROWS)
+    rows = stack_rows([sparse.csr_matrix(source.rows(part).astype(dtype, copy=False)) for part in parts])
+    rows = rows[order]  # all of them are not needed beside the columns
+    gathered = rows.tocsc()
     gathered.eliminate_zeros()
     return gathered
 

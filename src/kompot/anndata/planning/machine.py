@@ -14,11 +14,14 @@ import numpy as np
 import psutil
 
 from kompot._memory import available_bytes, total_bytes
+from kompot._typing import Floats
 from kompot.anndata.layer_storage import existing_parent
 from kompot.anndata.planning.resource_plan import ResourceAvailability
+from kompot.gp.kernels import Matern52
+from kompot.gp.linalg import product
 
 _ROWS, _FEATURES, _GENES = 1024, 256, 1024
-_VALUES = 200_000
+_VALUES, _DIMS = 100_000, 10
 _REPEATS = 7
 
 
@@ -30,26 +33,36 @@ class Speed:
     """Floating-point operations per second of a product in single precision."""
     double: float
     """The same in double precision."""
-    elementwise: float
-    """Exponentials per second on one core."""
+    kernel: float
+    """Kernel values per second, one core."""
+    scattered: float
+    """Values per second that are gathered from random places, one core: what sorting, trees and sparse matrices do."""
 
 
 def measure_speed() -> Speed:
     """Measure this machine, in a tenth of a second."""
     flops = 2.0 * _ROWS * _FEATURES * _GENES
-    return Speed(flops / _product(np.float32), flops / _product(np.float64), _VALUES / _elementwise())
+    left, right = (_FEATURES, _ROWS), (_ROWS, _GENES)
+    return Speed(
+        flops / _product(np.ones(left, dtype=np.float32), np.ones(right, dtype=np.float32)),
+        flops / _product(np.ones(left), np.ones(right)),
+        _ROWS * _FEATURES / _kernel(),
+        _VALUES / _scattered(),
+    )
 
 
-def _product(dtype: type[np.float32 | np.float64]) -> float:
-    A, B = np.ones((_ROWS, _FEATURES), dtype=dtype), np.ones((_ROWS, _GENES), dtype=dtype)
-    out = np.empty((_FEATURES, _GENES), dtype=dtype)
-    return _median_seconds(lambda: np.matmul(A.T, B, out=out))
+def _product(A: Floats, B: Floats) -> float:
+    return _median_seconds(lambda: product(A, B))
 
 
-def _elementwise() -> float:
-    x = np.linspace(0.0, 1.0, _VALUES)
-    out = np.empty_like(x)
-    return _median_seconds(lambda: np.exp(x, out=out))
+def _kernel() -> float:
+    X = np.random.default_rng(0).normal(size=(_ROWS, _DIMS))
+    return _median_seconds(lambda: Matern52(1.0)(X, X[:_FEATURES]))
+
+
+def _scattered() -> float:
+    rng, values = np.random.default_rng(0), np.linspace(0.0, 1.0, _VALUES)
+    return _median_seconds(lambda: values[rng.permutation(_VALUES)])
 
 
 def _median_seconds(work: Callable[[], object]) -> float:

@@ -110,7 +110,7 @@ def _de_stages(request: DERequest, land: Landscape, n_null: int, *, n_layers: in
             parts.append(stages.neighbors(work, land))
         parts += [stages.feature_choice(work, land), stages.moments(work, data, main, "fit of the genes")]
         if empirical:
-            parts.append(stages.variance_pass(work, data, main))
+            parts.append(stages.variance_pass(work, data, replace(main, n_genes=main.n_genes + n_null)))
     kept = main.kept
     if n_null and refits:
         if request.n_null:
@@ -126,7 +126,7 @@ def _de_stages(request: DERequest, land: Landscape, n_null: int, *, n_layers: in
         cells = request.cells
         sizes = [int(mask.sum()) for name, mask in cells.groups.items() if name not in cells.skipped]
         if request.with_fdr:
-            parts.append(stages.false_discoveries(work, main.n_genes, n_null, len(sizes), kept))
+            parts.append(stages.false_discoveries(work, land, main.n_genes, n_null, len(sizes), kept))
         if sizes:
             parts.append(
                 _noisy_groups(work, both, sizes, n_points, kept)
@@ -222,9 +222,9 @@ def _smooth_layers(work: Work, fit: Fit, n_layers: int, size: int) -> Stage:
     """Chunks hold the values, their variances and copies in double precision."""
     stage = stages.layers(work, fit, n_layers, size, fit.kept, on_disk=False)
     entries = float(fit.land.n_evaluated * fit.n_genes)
-    seconds = stage.seconds / 2 + work.elementwise(8e-9 * entries) + work.double(3.0 * entries / max(fit.n_genes, 1))
+    seconds = stage.seconds / 2 + work.plain(2e-9 * entries) + work.double(3.0 * entries / max(fit.n_genes, 1))
     rows = min(fit.land.n_cells, rows_per_chunk(fit.n_genes, fit.land.rank, _DOUBLE))
-    return replace(stage, seconds=seconds, peak_bytes=stage.peak_bytes + 3 * _DOUBLE * rows * fit.n_genes)
+    return replace(stage, seconds=seconds, peak_bytes=stage.peak_bytes + 2 * _SINGLE * rows * fit.n_genes)
 
 
 def plan_da(adata: AnnData, request: DARequest) -> ResourcePlan:

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from kompot.anndata.planning.machine import Speed
 from kompot.anndata.planning.resource_plan import Stage
 from kompot.anndata.planning.workload import Expression, Landscape
 from kompot.gp.moments import rows_per_chunk
 
-# Exponentials per second of the machine on which the seconds below were measured.
-_REFERENCE = 1.1e8
+# Values gathered per second on the machine on which the seconds below were measured.
+_REFERENCE = 9.0e7
+# Share of the speed of one large product that blocks of landmarks, and triangular solves, reach.
+_BLOCKS, _SOLVES = 0.6, 0.8
 # Memory that stays with the process: buffers of BLAS, pieces that the allocator keeps.
-OVERHEAD = 30_000_000
+OVERHEAD = 15_000_000
 _CHUNK = 64_000_000
 _DOUBLE = 8
 _SINGLE = 4
@@ -32,9 +36,13 @@ class Work:
     speed: Speed
     """Of the machine."""
 
-    def elementwise(self, seconds: float) -> float:
+    def plain(self, seconds: float) -> float:
         """Work on one core that took so long on the reference machine."""
-        return seconds * _REFERENCE / self.speed.elementwise
+        return seconds * _REFERENCE / self.speed.scattered
+
+    def kernel(self, values: float) -> float:
+        """Values of the kernel."""
+        return values / self.speed.kernel
 
     def single(self, flops: float) -> float:
         """Products in single precision."""
@@ -49,24 +57,25 @@ def neighbors(work: Work, land: Landscape) -> Stage:
     """Length scale from nearest neighbours: a tree of all cells fitted."""
     n = land.n_used
     # Caches miss more in larger trees.
-    seconds = work.elementwise(3.0e-6 * n * (max(n, 1000) / 1e5) ** 0.35)
+    seconds = work.plain(3.5e-6 * n * (max(n, 1000) / 1e5) ** 0.35)
     return Stage("length scale", seconds, OVERHEAD // 5 + 3 * _DOUBLE * n + _DOUBLE * n * land.n_dims)
 
 
 def feature_choice(work: Work, land: Landscape) -> Stage:
     """Landmarks on a pool of cells, truncation, and verification on all cells."""
     m, r, p, n = land.n_landmarks, land.rank, land.pool, land.n_cells
-    choosing = work.elementwise(1.5e-7 * p * m + 2.0e-4 * m) + work.double(2.0 * p * m * m + 2.0 * p * m * r)
-    verifying = evaluation(work, land) + work.double(1.0 * n * r * r)
+    choosing = work.kernel(p * m) + work.double(2.0 * p * m * (m + r) / _BLOCKS + 25.0 * m**3)
+    choosing += work.plain(4.0e-5 * m + 6.5e-7 * n)
+    verifying = evaluation(work, land) + work.double(n * r * r / _SOLVES)
     growing = _POOL_ARRAYS * _DOUBLE * p * m
-    measuring = _DOUBLE * p * (1.25 * m + r) + land.table + int(1.5 * chunk_bytes(n, m))
+    measuring = _DOUBLE * p * (m + r) + land.table + int(1.5 * chunk_bytes(max(n - p, 1), m))
     return Stage("choice of features", choosing + verifying, int(OVERHEAD + max(growing, measuring)))
 
 
 def evaluation(work: Work, land: Landscape) -> float:
     """Seconds to compute the features of all cells once."""
     n, m, r = land.n_cells, land.n_landmarks, land.rank
-    return work.elementwise(3.2e-8 * n * m) + work.double(2.0 * n * m * r)
+    return work.kernel(n * m) + work.double(2.0 * n * m * r / _SOLVES)
 
 
 def features_again(work: Work, land: Landscape) -> float:
@@ -129,12 +138,12 @@ def moments(work: Work, data: Expression, fit: Fit, name: str) -> Stage:
     entries = float(n * genes)
     stored = entries * data.share
     if data.is_densified:
-        product = work.single(2.0 * entries * r) * (data.itemsize / _SINGLE) + work.elementwise(8e-10 * entries)
+        product = work.single(2.0 * entries * r / _SOLVES) * (data.itemsize / _SINGLE) + work.plain(1.5e-9 * entries)
     else:
-        product = work.elementwise(8e-10 * stored * r)
-    reading = work.elementwise(1.2e-8 * stored) if data.is_sparse else work.elementwise(3e-10 * entries)
-    solving = work.double(2.0 * r * r * genes * (2 + fit.n_samples) + r**3) + work.elementwise(
-        4e-9 * (fit.n_groups + 2 * fit.n_samples) * r * genes
+        product = work.plain(3e-10 * stored * r)
+    reading = work.plain(4e-9 * stored) if data.is_sparse else work.plain(3e-10 * entries)
+    solving = work.double(2.0 * r * r * genes * (2 + fit.n_samples) + r**3) + work.plain(
+        1e-9 * (fit.n_groups + 2 * fit.n_samples) * r * genes
     )
     again = features_again(work, land) + data.read_seconds
     peak = max(fit.moments + chunk_of_expression(land, data, genes), fit.solving)
@@ -144,8 +153,8 @@ def moments(work: Work, data: Expression, fit: Fit, name: str) -> Stage:
 def variance_pass(work: Work, data: Expression, fit: Fit) -> Stage:
     """The second pass over expression, for the noise variance."""
     land, entries = fit.land, float(fit.land.n_used * fit.n_genes)
-    seconds = work.double(4.0 * entries * land.rank) + work.elementwise(6e-9 * entries) + data.read_seconds
-    chunk = 4 * _DOUBLE * fit.n_genes * min(land.n_cells, rows_per_chunk(fit.n_genes, land.rank, _DOUBLE))
+    seconds = work.double(4.0 * entries * land.rank) + work.plain(8e-9 * entries) + data.read_seconds
+    chunk = 2.5 * _DOUBLE * fit.n_genes * min(land.n_cells, rows_per_chunk(fit.n_genes, land.rank, _DOUBLE))
     return Stage("noise variances", seconds + features_again(work, land), int(OVERHEAD + land.table + fit.kept + chunk))
 
 
@@ -155,30 +164,34 @@ def shuffling(work: Work, data: Expression, n_null: int, kept: int, land: Landsc
     share = stored if data.is_sparse else 0.3 * land.n_used * n_null
     bytes_per_value = data.itemsize + data.index_size
     allowed = max(256e6, 0.25 * data.stored * 12) / 12
-    block = min(share, allowed)
-    seconds = work.elementwise(1.0e-7 * share + 1.0e-4 * n_null) + (data.read_seconds or 0.0)
-    # Values, new places and the sorted result, at the same time.
-    peak = block * (2 * bytes_per_value + 8 + data.index_size)
+    block = share / max(1.0, np.ceil(share / allowed))
+    seconds = work.plain(4.0e-8 * share + 5.0e-5 * n_null) + (data.read_seconds or 0.0)
+    # The columns, their new places and the sorted result; before, three forms of the columns.
+    peak = block * 3 * bytes_per_value
     return Stage("shuffling of null genes", seconds, int(OVERHEAD + land.table + kept + peak))
 
 
 def distances(work: Work, fit: Fit, n_points: int, kept: int) -> Stage:
     """Mahalanobis distances of genes."""
     r, genes = fit.land.rank, fit.n_genes
-    seconds = work.double(2.0 * r * r * genes * (1 + fit.n_samples)) + work.elementwise(
-        6e-9 * (2 + 4 * fit.n_samples) * r * genes
+    seconds = work.double(2.0 * r * r * genes * (1 + fit.n_samples)) + work.plain(
+        1.2e-9 * (2 + 4 * fit.n_samples) * r * genes
     )
     peak = 3 * _DOUBLE * r * genes + min(fit.n_samples * _DOUBLE * r * genes, _CHUNK)
     if fit.empirical:
-        seconds += work.double(1.8 * genes * (n_points * r * r + r**3 / 3)) + work.elementwise(2e-4 * genes + 0.5)
+        # Small factorisations one by one, and k-means.
+        seconds += work.double(1.8 * genes * (n_points * r * r + r**3 / 3)) + work.plain(2.5e-4 * genes)
+        seconds += work.plain(3.0e-4 * n_points)
         peak += min(2 * _DOUBLE * n_points * genes, 4 * _CHUNK)
     return Stage("distances", seconds, int(OVERHEAD + fit.land.table + kept + peak))
 
 
-def false_discoveries(work: Work, n_genes: int, n_null: int, n_groups: int, kept: int) -> Stage:
+def false_discoveries(work: Work, land: Landscape, n_genes: int, n_null: int, n_groups: int, kept: int) -> Stage:
     """Densities of null and observed distances, for the landscape and each group."""
-    seconds = (1 + n_groups) * work.elementwise(1.0e-8 * 1500 * (n_genes + n_null) + 0.02)
-    return Stage("false discovery rates", seconds, OVERHEAD + kept + min(40_000_000, 24_000 * (n_genes + n_null)))
+    seconds = (1 + n_groups) * work.plain(7e-6 * (n_genes + n_null) + 0.003)
+    return Stage(
+        "false discovery rates", seconds, OVERHEAD + land.table + kept + min(20_000_000, 24_000 * (n_genes + n_null))
+    )
 
 
 def groups(work: Work, sizes: list[int], fit: Fit, kept: int) -> Stage:
@@ -189,8 +202,8 @@ def groups(work: Work, sizes: list[int], fit: Fit, kept: int) -> Stage:
         pool = min(size, _GROUP_POOL)
         # A group in which everything is smooth needs fewer landmarks.
         q = min(_GROUP_LANDMARKS, size, 4 * r + 50)
-        seconds += work.elementwise(1.5e-7 * pool * q + 2e-4 * q) + work.double(2.0 * pool * q * q)
-        seconds += work.elementwise(3.2e-8 * size * q) + work.double(4.0 * size * (q + r) ** 2 + 20.0 * q**3)
+        seconds += work.kernel((pool + size) * q) + work.double(2.0 * pool * q * q / _BLOCKS)
+        seconds += work.double((4.0 * size * (q + r) ** 2 + 20.0 * q**3) / _SOLVES)
         seconds += work.double(2.0 * r * r * genes * (1 + fit.n_samples))
         rows = min(size, max(256, _CHUNK // (16 * q)))
         block = 3.0 * _DOUBLE * (rows + q + r) * (q + r)
@@ -200,7 +213,7 @@ def groups(work: Work, sizes: list[int], fit: Fit, kept: int) -> Stage:
 
 def variances(work: Work, land: Landscape, kept: int) -> Stage:
     """Posterior variances at the cells."""
-    seconds = work.double(6.0 * land.n_evaluated * land.rank**2) + features_again(work, land)
+    seconds = work.double(3.5 * land.n_evaluated * land.rank**2) + features_again(work, land)
     peak = 4 * _DOUBLE * land.n_cells + 2 * chunk_bytes(land.n_cells, land.n_landmarks)
     return Stage("standard deviations", seconds, int(OVERHEAD + land.table + kept + peak))
 
@@ -212,10 +225,10 @@ def layers(work: Work, fit: Fit, n_layers: int, layer_bytes: int, kept: int, *, 
     # One product per condition and sample; per-gene variances are squared and added up.
     n_products = 2 + fit.n_samples + (2 if fit.empirical else 0)
     extra = fit.n_samples + (2 if fit.empirical else 0)
-    seconds = work.single(2.0 * entries * land.rank * n_products) + work.elementwise(
-        entries * (3e-9 * extra + (4e-9 if extra else 0.0))
+    seconds = work.single(2.0 * entries * land.rank * n_products / _SOLVES) + work.plain(
+        entries * (1e-9 * extra + (4e-9 if extra else 0.0))
     )
-    seconds += work.elementwise((6e-9 if on_disk else 1.0e-9) * layer_bytes)
+    seconds += work.plain((3e-9 if on_disk else 1.5e-9) * layer_bytes)
     arrays = 4 if extra else 1
     rows = min(land.n_cells, rows_per_chunk(genes * arrays, land.rank, _SINGLE))
     chunk = rows * genes * _SINGLE * ((1 + arrays) if extra or on_disk else 1) + rows * land.rank * 12
