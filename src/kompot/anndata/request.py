@@ -225,10 +225,6 @@ def build_request(
     used = np.arange(adata.n_vars) if n_null else np.union1d(columns, prebaked[prebaked < adata.n_vars])
     if brought is None or not brought.fits_nothing:
         extract.require_finite(matrix, cells.condition >= 0, used, adata.var_names, layer)
-    parameters = estimator_parameters(RegressionParameters, settings.gp, _GP_NAMES, extra, "kompot.de", X.shape[1])
-    stored = (
-        None if parameters.landmarks is not None else stored_landmarks(adata, "de", result_key, obsm_key, X.shape[1])
-    )
     request = DERequest(
         groupby=groupby,
         conditions=conditions,
@@ -237,7 +233,7 @@ def build_request(
         genes=None if genes is None else list(adata.var_names[columns]),
         settings=settings,
         extra=dict(extra),
-        parameters=replace(parameters, stored_landmarks=stored),
+        parameters=_parameters(adata, settings, extra, result_key, obsm_key, X.shape[1]),
         X=X,
         cells=cells,
         matrix=matrix,
@@ -257,6 +253,16 @@ def build_request(
             StorageWarning,
         )
     return request
+
+
+def _parameters(
+    adata: AnnData, settings: DESettings, extra: Mapping[str, Any], result_key: str, obsm_key: str, n_dims: int
+) -> RegressionParameters:
+    """Parameters of the regression, with landmarks of an earlier run where the user gives none."""
+    parameters = estimator_parameters(RegressionParameters, settings.gp, _GP_NAMES, extra, "kompot.de", n_dims)
+    if parameters.landmarks is not None:
+        return parameters
+    return replace(parameters, stored_landmarks=stored_landmarks(adata, "de", result_key, obsm_key, n_dims))
 
 
 def _null_and_models(

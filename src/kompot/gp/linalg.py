@@ -9,12 +9,14 @@ that do nothing (`benchmarks/suite/products.py`).
 """
 
 from collections.abc import Callable
-from typing import Any, overload
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import linalg
 
 from kompot._typing import Float64, Floats
+
+F = TypeVar("F", Float64, Floats)
 
 
 class NotPositiveDefiniteError(ValueError):
@@ -85,11 +87,7 @@ def add_to_diagonal(A: Float64, value: float) -> Float64:
     return shifted
 
 
-@overload
-def product(A: Float64, B: Float64, out: Float64 | None = None) -> Float64: ...
-@overload
-def product(A: Floats, B: Floats, out: Floats | None = None) -> Floats: ...
-def product(A: Floats, B: Floats, out: Floats | None = None) -> Floats:
+def product(A: F, B: F, out: F | None = None) -> F:
     """`A B` for two matrices of one precision, or for a matrix and a vector.
 
     Parameters
@@ -113,16 +111,16 @@ def product(A: Floats, B: Floats, out: Floats | None = None) -> Floats:
     array([-1., -1.])
     """
     if B.ndim == 1:
-        column: Floats = product(A, B[:, None])[:, 0]
+        column: F = product(A, B[:, None])[:, 0]
         return column
-    gemm: Callable[..., Floats] = linalg.blas.sgemm if A.dtype == np.float32 else linalg.blas.dgemm
+    gemm: Callable[..., Any] = linalg.blas.sgemm if A.dtype == np.float32 else linalg.blas.dgemm
     if not A.size or not B.size:  # BLAS refuses matrices without rows or columns
-        empty: Floats = np.matmul(A, B, out=out)
+        empty: F = np.matmul(A, B, out=out)
         return empty
     # Row-major matrices are the transposes of what BLAS works on: (A B)ᵀ = Bᵀ Aᵀ.
     (left, trans_a), (right, trans_b) = _transposed(B), _transposed(A)
     given: dict[str, Any] = {} if out is None else {"c": out.T, "overwrite_c": 1}
-    result: Floats = gemm(1.0, left, right, trans_a=trans_a, trans_b=trans_b, **given).T
+    result: F = gemm(1.0, left, right, trans_a=trans_a, trans_b=trans_b, **given).T
     if out is None:
         return result
     if not np.shares_memory(result, out):
