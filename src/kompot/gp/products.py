@@ -69,12 +69,11 @@ def feature_product(phi: Float64, chunk: Matrix) -> Floats:
         r x n_genes in the precision of the chunk.
     """
     phi_in_kind = phi.astype(chunk.dtype, copy=False)
-    crossed: Floats
     if is_sparse(chunk):
-        crossed = (chunk.T @ np.ascontiguousarray(phi_in_kind)).T
-    else:
-        crossed = product(phi_in_kind.T, chunk)
-    return crossed
+        crossed: Floats = (chunk.T @ np.ascontiguousarray(phi_in_kind)).T
+        return crossed
+    dense: Floats = chunk
+    return product(phi_in_kind.T, dense)
 
 
 def column_sums(chunk: Matrix) -> tuple[Float64, Float64]:
