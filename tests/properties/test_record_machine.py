@@ -93,9 +93,11 @@ class Records(RuleBasedStateMachine):
     def da(self, labels, key):
         self.run("da", *labels, storage=kompot.StorageSettings(result_key=key))
 
-    @rule(condition=st.sampled_from(["A", "B"]), empirical=st.booleans())
-    def smooth(self, condition, empirical):
-        self.run("smooth", condition, gp=kompot.GPSettings(use_empirical_variance=empirical))
+    @rule(condition=st.sampled_from(["A", "B"]), empirical=st.booleans(), key=KEYS)
+    def smooth(self, condition, empirical, key):
+        # Under a key that runs of de have too, smoothed layers have the same names.
+        storage = kompot.StorageSettings(result_key=key)
+        self.run("smooth", condition, gp=kompot.GPSettings(use_empirical_variance=empirical), storage=storage)
 
     def any_run(self, choice):
         runs = [(kind, i) for kind in ANALYSES for i in range(len(self.wrote[kind]))]
@@ -135,7 +137,8 @@ class Records(RuleBasedStateMachine):
             for place, name in self.wrote[kind][run] & self.present:
                 if place == "uns" or kept[place] or (smoothed_only and name.endswith("_smoothed")):
                     continue
-                (gone if self.owner[place, name][1] in runs else spared).add((place, name))
+                owner_kind, owner = self.owner[place, name]
+                (gone if owner_kind == kind and owner in runs else spared).add((place, name))
         gone |= {("uns", f"{name}_colors") for place, name in gone if place == "obs"} & self.present
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
