@@ -40,7 +40,7 @@ PARTS = {
     "products with expression": "feature_product",
     "column sums": "column_sums",
     "sparse to dense": "dense",
-    "degrees of freedom kept": "_kept_degrees",
+    "degrees of freedom kept": "kept_degrees",
     "new landmarks": "extend",
     "shuffling": "shuffle_columns",
     "columns of null genes": "gather_columns",

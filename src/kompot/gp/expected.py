@@ -128,7 +128,7 @@ def _from_sample(
 def _excess(pool: PivotedCholesky, sample: Sample, target: Target) -> float:
     """The loss of the landmarks over what they may lose."""
     lost = float(np.sum(sample.weights * pool.residual))
-    return lost / (LANDMARK_SHARE * target.allowed(sample.kept_degrees(pool.features)))
+    return lost / (LANDMARK_SHARE * target.allowed(sample.degrees(pool.features)))
 
 
 def _landmarks_missing(pool: PivotedCholesky, sample: Sample, excess: float) -> float:
@@ -142,7 +142,7 @@ def _expected(chosen: Chosen, sample: Sample, target: Target, limit: int, more: 
     """What a choice on a sample comes to where so many times more landmarks are needed."""
     lost = float(np.sum(sample.weights * chosen.residual))
     chosen = truncate_axes(chosen, sample, target)
-    kept, m = sample.kept_degrees(chosen.phi), round(more * len(chosen.features.landmarks))
+    kept, m = sample.degrees(chosen.phi), round(more * len(chosen.features.landmarks))
     if m > limit:
         return ExpectedFeatures(limit, limit, kept, capped=True)
     capped = m == limit and lost > target.allowed(kept)

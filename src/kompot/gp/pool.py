@@ -70,7 +70,7 @@ class Sample:
         """What a cell of the pool counts in `Phiᵀ Phi / sigma²`."""
         return self.n_cells / self.n_pool / self.sigma**2
 
-    def kept_degrees(self, phi: Float64) -> float:
+    def degrees(self, phi: Float64) -> float:
         """Degrees of freedom of a regression of all cells on features: p x r, of the sample."""
         return kept_degrees(gram(phi[: self.n_pool]), self.gram_weight)
 
@@ -97,7 +97,7 @@ def grow(pool: PivotedCholesky, sample: Sample, rng: np.random.Generator, limit:
         # and once is enough.
         if lost > target.allowed(pool.rank):
             continue
-        kept = kept or sample.kept_degrees(pool.features)
+        kept = kept or sample.degrees(pool.features)
         if lost <= target.allowed(kept):
             # Dropping features loses at most as many degrees as their residual variance counts.
             lost_at = pool.residual_sums(weights)
