@@ -14,8 +14,6 @@ from kompot.anndata.da_request import DARequest, DASettings, build_da_request
 from kompot.anndata.deliver import deliver, writes_results
 from kompot.anndata.fields import DIRECTION_COLORS
 from kompot.anndata.overwrite import check_overwrite
-from kompot.anndata.planning.plans import plan_da
-from kompot.anndata.planning.report import shown
 from kompot.anndata.store import Change
 from kompot.anndata.uns import landmark_entry, record_changes
 from kompot.differential.abundance import DifferentialAbundance
@@ -104,6 +102,10 @@ def da(
     settings = DASettings(**settings_of(gp=gp, threshold=threshold, storage=storage, output=output, model=model))
     request = build_da_request(adata, groupby, (condition1, condition2), obsm_key, sample_col, settings, density_kwargs)
     if dry_run:
+        # Only dry runs need these: importing kompot stays cheap.
+        from kompot.anndata.planning.plans import plan_da
+        from kompot.anndata.planning.report import shown
+
         return shown(plan_da(adata, request))
     if writes_results(settings.output):
         check_overwrite(adata, request.fields.values(), settings.storage.overwrite)

@@ -20,8 +20,6 @@ from kompot.anndata.layer_storage import (
     require_memory_for_null_genes,
 )
 from kompot.anndata.overwrite import check_overwrite
-from kompot.anndata.planning.plans import plan_de
-from kompot.anndata.planning.report import shown
 from kompot.anndata.record import de_record
 from kompot.anndata.request import DERequest, DESettings, build_request
 from kompot.anndata.results import field_changes, gene_table, result_dict
@@ -135,6 +133,10 @@ def de(
         adata, groupby, (condition1, condition2), obsm_key, layer, genes, sample_col, settings, function_kwargs
     )
     if dry_run:
+        # Only dry runs need these: importing kompot stays cheap.
+        from kompot.anndata.planning.plans import plan_de
+        from kompot.anndata.planning.report import shown
+
         return shown(plan_de(adata, request, *planned_layers(request)))
     writes = writes_results(settings.output)
     if writes:

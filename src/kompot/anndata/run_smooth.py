@@ -19,8 +19,6 @@ from kompot.anndata.fields import by_place, field_mapping
 from kompot.anndata.history import environment, label_record, settings_record, timestamp
 from kompot.anndata.layer_storage import require_memory_for_layers
 from kompot.anndata.overwrite import check_overwrite
-from kompot.anndata.planning.plans import plan_smooth
-from kompot.anndata.planning.report import shown
 from kompot.anndata.progress import progress_bar
 from kompot.anndata.smooth_request import SmoothRequest, SmoothSettings, build_smooth_request
 from kompot.anndata.store import Change
@@ -111,6 +109,10 @@ def smooth_expression(
         adata, groupby, condition, obsm_key, layer, genes, sample_col, settings, function_kwargs
     )
     if dry_run:
+        # Only dry runs need these: importing kompot stays cheap.
+        from kompot.anndata.planning.plans import plan_smooth
+        from kompot.anndata.planning.report import shown
+
         return shown(plan_smooth(adata, request))
     if writes_results(settings.output):
         check_overwrite(adata, request.fields.values(), settings.storage.overwrite)
