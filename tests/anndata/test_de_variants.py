@@ -447,7 +447,7 @@ def test_posterior_covariance_is_refused_with_replicates(adata):
 
 
 def test_posterior_covariance_that_does_not_fit(adata, monkeypatch):
-    monkeypatch.setattr("kompot.anndata.layer_storage.available_bytes", lambda: 600_000)
+    monkeypatch.setattr("kompot.anndata.layer_storage.available_bytes", lambda: 400_000)
     before = snapshot(adata)
     storage = kompot.StorageSettings(store_posterior_covariance=True, store_layers=False)
     with pytest.raises(MemoryError, match="posterior covariance of 160 cells needs"):

@@ -26,8 +26,8 @@ from kompot.settings import StorageSettings
 _DTYPE = np.dtype(np.float32)
 _ROWS_TOGETHER = 1024
 _GB = 1e9
-# The covariance, the kernel and one product at a time.
-_COVARIANCE_ARRAYS = 3
+# The covariance, one product at a time, and a little more.
+_COVARIANCE_ARRAYS = 2.1
 # Smoothed in both conditions, fold changes and z-scores.
 _NULL_LAYERS = 4
 
@@ -137,9 +137,14 @@ def _directory(settings: StorageSettings, needed: int) -> Path | None:
     return place
 
 
+def covariance_bytes(n_cells: int) -> int:
+    """Highest memory while the posterior covariance between all cells is computed."""
+    return int(_COVARIANCE_ARRAYS * 8 * n_cells**2)
+
+
 def require_memory_for_covariance(n_cells: int) -> None:
     """Raise if the posterior covariance between all cells does not fit in memory."""
-    needed = _COVARIANCE_ARRAYS * 8 * n_cells**2
+    needed = covariance_bytes(n_cells)
     _require_memory(
         f"The posterior covariance of {n_cells} cells needs",
         needed,

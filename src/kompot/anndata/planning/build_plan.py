@@ -187,7 +187,7 @@ def _advice(plan: ResourcePlan, peak: Stage, *, in_memory: bool) -> list[str]:
         advice += [f"{_LAYERS_TO_DISK}; saves {saves} of memory"] if plan.analysis_type == "de" else []
         advice.append(f"{NO_LAYERS}; saves {saves}")
     if obsp > worth:
-        advice.append(f"store_posterior_covariance=False saves {human_readable_size(3 * obsp)}; or select fewer cells")
+        advice.append(f"store_posterior_covariance=False saves {human_readable_size(2 * obsp)}; or select fewer cells")
     advice += [text for words, text in _OF_STAGE.items() if any(word in peak.name for word in words)]
     if in_memory and plan.analysis_type != "da" and plan.memory_in_use > worth:
         advice.append("read the data from disk as they are needed: anndata.read_h5ad(..., backed='r')")

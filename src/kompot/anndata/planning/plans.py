@@ -13,7 +13,7 @@ from kompot._typing import Bools
 from kompot.anndata.da_request import DARequest
 from kompot.anndata.deliver import writes_results
 from kompot.anndata.extract import is_in_memory
-from kompot.anndata.layer_storage import LayerPlan
+from kompot.anndata.layer_storage import LayerPlan, covariance_bytes
 from kompot.anndata.planning import density_stages, stages
 from kompot.anndata.planning.build_plan import (
     NO_LAYERS,
@@ -153,13 +153,13 @@ def _last(adata: AnnData, plan: ResourcePlan, request: Any, kept: int) -> list[S
     """What happens after the fit where it was asked for: covariance, null layers, a copy of the object."""
     settings, parts, n_cells = request.settings, [], len(request.X)
     if "adata.obsp" in plan.output_fields:
-        parts.append(Stage("posterior covariance", math.nan, kept + 3 * _DOUBLE * n_cells**2))
+        parts.append(Stage("posterior covariance", math.nan, kept + covariance_bytes(n_cells)))
     if settings.output.return_full_results and plan.n_null_genes:
         parts.append(Stage("null genes at all cells", math.nan, kept + 8 * _SINGLE * n_cells * plan.n_null_genes))
     if settings.output.copy:
         parts.append(Stage("copy of the object", 0.0, kept + object_bytes(adata)))
-    # Their time follows from memory bandwidth, which hardly matters beside the fit.
-    return [replace(stage, seconds=stage.peak_bytes / 2e9 if math.isnan(stage.seconds) else 0.0) for stage in parts]
+    # Their time is that of memory used for the first time.
+    return [replace(stage, seconds=stage.peak_bytes / 5e8 if math.isnan(stage.seconds) else 0.0) for stage in parts]
 
 
 def object_bytes(adata: AnnData) -> int:
