@@ -223,6 +223,13 @@ def test_a_record_that_does_not_say_what_was_written():
     assert_unchanged(adata, before)
 
 
+def test_a_run_that_wrote_nothing_is_no_riddle():
+    adata = small_adata()
+    run_smooth(adata, storage=kompot.StorageSettings(store_layers=False))
+    kompot.cleanup(adata, analysis_type="smooth")
+    assert RunInfo(adata).adata_fields == {}
+
+
 def test_owners_that_never_wrote_a_field_do_not_count():
     # kompot 0.8.0 assigns fields to the latest run whether it wrote them or not.
     adata = small_adata()

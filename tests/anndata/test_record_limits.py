@@ -85,6 +85,16 @@ def test_numbers_of_cells_mean_nothing_in_another_order():
         RunInfo(adata[5:].copy()).call_args()
 
 
+def test_numbers_that_are_values_mean_the_same_in_any_order():
+    adata = with_donors(small_adata())
+    adata.obs["batch"] = np.arange(120) % 3
+    groups = {"first": {"batch": [0, 1]}}
+    run_de(adata, filter=kompot.FilterSettings(cell_filter={"batch": [0, 1]}, groups=groups))
+    assert RunInfo(adata[::-1].copy()).unrecoverable == []
+    run_de(adata, filter=kompot.FilterSettings(groups={"some": list(range(50))}))
+    assert "cells by number" in RunInfo(adata[::-1].copy()).unrecoverable[0]
+
+
 def test_numbers_of_genes_mean_nothing_among_others():
     adata = small_adata()
     run_de(adata, fdr=kompot.FDRSettings(null_genes=[5, 6, 7, 8, 9]))

@@ -149,21 +149,26 @@ def _short(record: dict[str, Any]) -> dict[str, Any]:
 def position_record(request: DERequest) -> dict[str, str]:
     """Digests of the names of cells and genes where the record holds numbers of them, which mean nothing elsewhere."""
     settings, digests = request.settings, {}
-    chosen = (settings.filter.cell_filter, settings.filter.groups)
-    if any(holds_positions(value) for value in chosen):
+    groups = settings.filter.groups
+    parts = list(groups.values()) if isinstance(groups, dict) else groups if isinstance(groups, list | tuple) else []
+    if any(map(are_positions, [settings.filter.cell_filter, groups, *parts])):
         digests["cells"] = names_digest(request.all_cells)
     if isinstance(settings.fdr.null_genes, list):
         digests["genes"] = names_digest(request.all_genes)
     return digests
 
 
-def holds_positions(value: Any) -> bool:
-    """Whether a filter may name cells by their number."""
-    if isinstance(value, dict):
-        return any(map(holds_positions, value.values()))
-    if isinstance(value, list | tuple):
-        return any(isinstance(item, int | np.integer) or holds_positions(item) for item in value)
-    return isinstance(value, np.ndarray) and value.dtype.kind in "iu"
+def are_positions(value: Any) -> bool:
+    """Whether a filter or a group is a list or an array of whole numbers, which are those of cells.
+
+    Examples
+    --------
+    >>> are_positions([0, 5]), are_positions({"batch": [0, 5]}), are_positions([True, False])
+    (True, False, False)
+    """
+    if not isinstance(value, list | tuple | np.ndarray):
+        return False
+    return bool(len(value)) and all(isinstance(item, int | np.integer) and not isinstance(item, bool) for item in value)
 
 
 def mapping_with_groups(request: DERequest) -> dict[str, Any]:

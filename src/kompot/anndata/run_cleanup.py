@@ -119,7 +119,7 @@ def _positions(records: Records, run_ids: Any, kind: str) -> list[int]:
     else:
         several = isinstance(run_ids, Iterable) and not isinstance(run_ids, str)
         positions = [recorded_run(records, run_id, kind)[0] for run_id in (run_ids if several else [run_ids])]
-    silent = [position for position in positions if not records.histories[kind][position].get("field_mapping")]
+    silent = [position for position in positions if records.histories[kind][position].get("field_mapping") is None]
     if silent:
         warn(
             f"The record of {kind!r} runs {check.listed(silent)} does not say which fields they wrote; nothing of them "
