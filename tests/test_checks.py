@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -41,7 +43,10 @@ def test_nan_is_not_a_number(verify):
 @pytest.mark.parametrize(
     ("verify", "accepted", "refused", "message"),
     [
-        (check.positive_float, [1e-300, 1.0, 1e300], [0.0, -1.0, np.inf], "must be positive and finite, came"),
+        (check.positive_float, [1e-50, 1.0, 1e50], [0.0, -1.0, np.inf], "must be positive and finite, came"),
+        (check.positive_float, [1.0], [1e-308, 1e51], r"must lie between 1e-50 and 1e\+50, came"),
+        (check.moderate_float, [-1e15, 0.0, 1e15], [1e308, -1e16, np.inf], r"must lie within ±1e\+15, came"),
+        (check.real_number, [2**1023], [10**400, Fraction(10**400)], "must be a number below 1.8e308, came a longer"),
         (check.non_negative_float, [0.0, np.inf], [-1e-300, -np.inf], "must not be negative, came"),
         (check.fraction, [1e-9, 1.0], [0.0, -0.1, 1.0001, np.inf], r"must lie in \(0, 1\], came"),
         (check.percentage, [1e-9, 100.0], [0.0, -1.0, 100.1], r"must lie in \(0, 100\], came"),
@@ -147,3 +152,19 @@ def test_a_warning_points_at_the_callers_line():
         warn("Mind this.", UnusedParameterWarning)
     assert caught[0].filename == __file__
     assert issubclass(caught[0].category, KompotWarning)
+
+
+def test_masked_values_are_missing():
+    values = np.ma.masked_array([[1, 2], [3, 4]], mask=[[False, True], [False, False]])
+    assert np.isnan(check.numeric_array("x", values)).tolist() == [[False, True], [False, False]]
+    with pytest.raises(ValueError, match=r"x has NaN or infinite values in 1 of 2 rows \(first row: 0\)"):
+        check.coordinates("x", values)
+    nothing_masked = np.ma.masked_array([[1, 2], [3, 4]])
+    found = check.numeric_array("x", nothing_masked)
+    assert type(found) is np.ndarray
+    assert found.dtype == nothing_masked.dtype
+
+
+def test_distant_coordinates():
+    with pytest.raises(ValueError, match=r"x has values beyond ±1e\+50 in 1 of 3 rows \(first row: 1\)"):
+        check.coordinates("x", [[0.0], [1e200], [1.0]])

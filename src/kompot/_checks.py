@@ -14,6 +14,12 @@ from scipy import sparse
 
 from kompot._typing import Float64
 
+LARGEST_VALUE = 1e15
+"""Largest expression value. Its square, summed over a block of cells, still fits single precision (3.4e38)."""
+
+SMALLEST_SCALE, LARGEST_SCALE = 1e-50, 1e50
+"""Limits of scales and coordinates. Ratios of two of them, squared, still fit double precision (1.8e308)."""
+
 
 def show(value: object, limit: int = 60) -> str:
     """`value` as short text for a message, arrays by shape and type."""
@@ -27,24 +33,30 @@ def real_number(name: str, value: object) -> float:
     """`value` as a float; booleans, text, None and NaN are refused."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, came {show(value)}.")
-    if math.isnan(value):
+    try:
+        number = float(value)
+    except OverflowError:  # an integer or a fraction beyond double precision
+        raise ValueError(f"{name} must be a number below 1.8e308, came a longer {type(value).__name__}.") from None
+    if math.isnan(number):
         raise ValueError(f"{name} must be a number, came NaN.")
-    return float(value)
+    return number
 
 
-def finite_float(name: str, value: object) -> float:
-    """`value` as a finite float."""
+def moderate_float(name: str, value: object) -> float:
+    """`value` as a float of a size that expression can have."""
     number = real_number(name, value)
-    if math.isinf(number):
-        raise ValueError(f"{name} must be finite, came {value!r}.")
+    if abs(number) > LARGEST_VALUE:
+        raise ValueError(f"{name} must lie within ±{LARGEST_VALUE:g}, came {value!r}.")
     return number
 
 
 def positive_float(name: str, value: object) -> float:
-    """`value` as a finite float above 0."""
+    """`value` as a float above 0 whose square is neither 0 nor infinite."""
     number = real_number(name, value)
     if not 0 < number < math.inf:
         raise ValueError(f"{name} must be positive and finite, came {value!r}.")
+    if not SMALLEST_SCALE <= number <= LARGEST_SCALE:
+        raise ValueError(f"{name} must lie between {SMALLEST_SCALE:g} and {LARGEST_SCALE:g}, came {value!r}.")
     return number
 
 
@@ -134,13 +146,18 @@ def coordinates(name: str, value: Any, n_dims: int | None = None) -> Float64:
         raise ValueError(
             f"{name} must have one column per dimension of the cell states: needed {n_dims}, came {X.shape[1]}."
         )
-    bad = ~np.isfinite(X).all(axis=1)
-    if bad.any():
-        raise ValueError(
-            f"{name} has NaN or infinite values in {bad.sum()} of {len(X)} rows (first row: "
-            f"{int(np.flatnonzero(bad)[0])}). Remove those rows or compute the coordinates again."
-        )
+    _require_rows(name, np.isfinite(X).all(axis=1), "NaN or infinite values")
+    _require_rows(name, (np.abs(X) <= LARGEST_SCALE).all(axis=1), f"values beyond ±{LARGEST_SCALE:g}")
     return X
+
+
+def _require_rows(name: str, good: np.ndarray[Any, Any], what: str) -> None:
+    bad = np.flatnonzero(~good)
+    if len(bad):
+        raise ValueError(
+            f"{name} has {what} in {len(bad)} of {len(good)} rows (first row: {bad[0]}). Remove those rows or compute "
+            f"the coordinates again."
+        )
 
 
 def is_sparse(value: object) -> bool:
@@ -150,7 +167,22 @@ def is_sparse(value: object) -> bool:
 
 def numeric_array(name: str, value: Any) -> np.ndarray[Any, Any]:
     """`value` as an array of real numbers; object, text and complex types are refused."""
-    array = np.asarray(value)
+    array = np.asarray(unmasked(value))
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, came dtype {array.dtype}. Convert it to float first.")
     return array
+
+
+def unmasked(value: Any) -> Any:
+    """`value` itself, but of a masked array the values: NaN where they are masked.
+
+    Examples
+    --------
+    >>> unmasked(np.ma.masked_array([1, 2], mask=[False, True]))
+    array([ 1., nan])
+    """
+    if not isinstance(value, np.ma.MaskedArray):
+        return value
+    if not np.ma.is_masked(value):
+        return value.data
+    return np.ma.filled(value.astype(np.result_type(value.dtype, np.float32)), np.nan)

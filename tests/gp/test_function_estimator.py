@@ -143,7 +143,7 @@ def test_names_without_effect_change_nothing(name):
         pytest.param({"tolerance": 0.0}, ValueError, "tolerance must be positive", id="tolerance"),
         pytest.param({"jitter": -1e-6}, ValueError, "jitter must not be negative", id="jitter"),
         pytest.param({"mu": None}, TypeError, "mu must be a number", id="mu"),
-        pytest.param({"mu": np.inf}, ValueError, "mu must be .*finite", id="mu-infinite"),
+        pytest.param({"mu": np.inf}, ValueError, "mu must lie within", id="mu-infinite"),
         pytest.param({"n_landmarks": 2.5}, TypeError, "n_landmarks must be an integer", id="n-landmarks"),
         pytest.param({"batch_size": -1}, ValueError, "batch_size must not be negative", id="batch-size"),
         pytest.param({"random_state": -1}, ValueError, "random_state must not be negative", id="seed-negative"),

@@ -1,10 +1,12 @@
+import re
+
 import h5py
 import numpy as np
 import pytest
 from scipy import sparse
 
-from helpers import counts
-from kompot.gp.rows import StackedRows, has_invalid, invalid_columns, row_source, stack_rows
+from helpers import counts, stored_twice
+from kompot.gp.rows import StackedRows, has_invalid, invalid_columns, invalid_values, row_hashes, row_source, stack_rows
 
 SLICES = [slice(0, 4), slice(3, 11), slice(0, 20), slice(19, 20), slice(18, 30)]
 COLUMNS = {"all-columns": None, "some-columns": np.array([4, 0, 5]), "one-column-twice": np.array([2, 2])}
@@ -128,3 +130,87 @@ def test_rows_of_a_compressed_matrix_share_its_values(make, rows):
     np.testing.assert_array_equal(chunk.toarray(), dense[rows])
     if chunk.nnz:
         assert np.shares_memory(chunk.data, matrix.data)
+
+
+TWICE = {
+    "csr-array": (sparse.csr_array, np.asarray),
+    "csr-matrix": (sparse.csr_matrix, np.asarray),
+    "csc-array": (sparse.csc_array, np.asarray),
+    "float32": (sparse.csr_array, lambda Y: Y.astype(np.float32)),
+}
+
+
+@pytest.mark.parametrize(("make", "convert"), TWICE.values(), ids=TWICE)
+@pytest.mark.parametrize("columns", COLUMNS.values(), ids=COLUMNS)
+def test_entries_stored_twice_are_added_up(Y, make, convert, columns):
+    matrix = stored_twice(convert(Y), make)
+    before = matrix.copy()
+    source = row_source(matrix, columns)
+    for rows in SLICES:
+        chunk = source.rows(rows)
+        expected = sparse.csr_array(Y[rows] if columns is None else Y[rows][:, columns])
+        assert chunk.nnz == expected.nnz
+        np.testing.assert_array_equal(chunk.toarray(), expected.toarray())
+    assert matrix.nnz == before.nnz == 2 * np.count_nonzero(Y)
+    np.testing.assert_array_equal(matrix.data, before.data)
+
+
+def test_entries_stored_twice_on_disk(Y, tmp_path):
+    ad = pytest.importorskip("anndata")
+    ad.AnnData(stored_twice(Y)).write_h5ad(tmp_path / "twice.h5ad")
+    matrix = ad.read_h5ad(tmp_path / "twice.h5ad", backed="r").X
+    for rows in SLICES[:3]:
+        chunk = row_source(matrix).rows(rows)
+        assert chunk.nnz == np.count_nonzero(Y[rows])
+        np.testing.assert_array_equal(chunk.toarray(), Y[rows])
+
+
+def test_entries_stored_twice_in_small_integers():
+    twice = sparse.csr_array((np.array([200, 100], dtype=np.uint8), np.array([0, 0]), np.array([0, 2])), shape=(1, 2))
+    assert row_source(twice).rows(slice(0, 1)).toarray().tolist() == [[300.0, 0.0]]
+
+
+def test_masked_values_are_missing(Y):
+    masked = np.ma.masked_array(Y, mask=np.arange(Y.size).reshape(Y.shape) == 7)
+    assert np.flatnonzero(np.isnan(row_source(masked).rows(slice(0, 20)).ravel())).tolist() == [7]
+
+
+@pytest.mark.parametrize("make", IN_MEMORY.values(), ids=IN_MEMORY)
+def test_hashes_depend_on_values_alone(Y, make):
+    Y[4], Y[9] = Y[2], -0.0
+    cells = np.array([2, 3, 4, 9, 15])
+    expected = row_hashes(Y, cells)
+    assert expected[0] == expected[2]
+    assert len(set(expected.tolist())) == 4
+    np.testing.assert_array_equal(row_hashes(make(Y), cells), expected)
+    np.testing.assert_array_equal(row_hashes(make(Y.astype(np.float32)), cells), expected)
+    np.testing.assert_array_equal(row_hashes(make(Y[::-1]), 19 - cells[::-1])[::-1], expected)
+
+
+def test_hashes_of_entries_stored_twice_or_out_of_order(Y):
+    cells = np.arange(20)
+    backwards = sparse.csr_array(Y)
+    for i in range(20):
+        part = slice(backwards.indptr[i], backwards.indptr[i + 1])
+        backwards.indices[part], backwards.data[part] = backwards.indices[part][::-1], backwards.data[part][::-1]
+    backwards.has_sorted_indices = False
+    for matrix in (stored_twice(Y), backwards):
+        np.testing.assert_array_equal(row_hashes(matrix, cells), row_hashes(Y, cells))
+
+
+@pytest.mark.parametrize(
+    ("value", "what"), [(np.nan, "NaN or infinite"), (-np.inf, "NaN or infinite"), (-3e38, "values up to 3e[+]38")]
+)
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+def test_what_is_wrong(Y, make, value, what):
+    Y[3, 4] = value
+    assert not has_invalid(make(Y[:3]))
+    assert has_invalid(make(Y.astype(np.float32)))
+    assert np.flatnonzero(invalid_columns(make(Y))).tolist() == [4]
+    assert re.match(what, invalid_values(make(Y)))
+
+
+def test_large_integers_are_too_large():
+    assert has_invalid(np.array([[2**60]]))
+    assert not has_invalid(np.array([[2**30]], dtype=np.int32))
+    assert not has_invalid(np.zeros((0, 3)))

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
-from helpers import counts
+from helpers import counts, stored_twice
 from kompot.errors import NullDistributionWarning
-from kompot.stats.null import draw_null_genes, gather_columns, shuffle_columns, shuffled_blocks
+from kompot.gp.rows import InvalidValuesError
+from kompot.stats.null import draw_null_genes, gather_columns, shuffle_columns, shuffled_blocks, shuffling_order
 
 N_CELLS, N_GENES = 50, 12
 FORMATS = {
@@ -143,3 +144,53 @@ def test_the_seed_decides():
     first, second, other = (draw_null_genes(1000, 50, seed).genes.tolist() for seed in (1, 1, 2))
     assert first == second != other
     assert draw_null_genes(1000, 50, None).genes.tolist() == draw_null_genes(1000, 50, None).genes.tolist()
+
+
+@pytest.mark.parametrize("make", [sparse.csr_array, sparse.csc_matrix])
+def test_entries_stored_twice_make_no_difference(Y, make):
+    np.testing.assert_array_equal(shuffled(stored_twice(Y, make))[0], shuffled(Y)[0])
+
+
+def test_invalid_values_are_reported_by_column(Y):
+    Y[7, 5] = 1e30
+    with pytest.raises(InvalidValuesError, match=r"Columns 5 have values up to 1e\+30") as raised:
+        gather_columns(Y, np.array([5, 2, 5]), np.arange(N_CELLS))
+    assert raised.value.columns.tolist() == [5]
+    assert gather_columns(Y, np.array([5, 2]), np.arange(7)).shape == (7, 2)  # of the cells used
+
+
+def tied_cells(seed=0):
+    """Cells of which many share coordinates, some of those expression too, and some of those not the group."""
+    rng = np.random.default_rng(seed)
+    X = rng.integers(0, 3, (60, 2)).astype(float)
+    Y = rng.poisson(0.7, (60, 3)).astype(float)
+    return X, Y, rng.integers(-1, 4, 60)
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("seed", range(5))
+def test_cells_at_equal_coordinates_do_not_keep_the_order_of_the_file(make, seed):
+    X, Y, groups = tied_cells()
+    order = shuffling_order(X, make(Y), groups)
+    assert np.array_equal(np.sort(order), np.flatnonzero(groups >= 0))
+    assert np.array_equal(X[order], X[groups >= 0][np.lexsort(X[groups >= 0].T[::-1])])
+    moved = np.random.default_rng(seed).permutation(60)
+    again = moved[shuffling_order(X[moved], make(Y[moved]), groups[moved])]
+    for values in (X, Y, groups):
+        np.testing.assert_array_equal(values[again], values[order])
+
+
+def test_the_numbers_of_the_groups_make_no_difference():
+    X, Y, groups = tied_cells()
+    renumbered = np.where(groups < 0, -1, 3 - groups)
+    first, second = (shuffling_order(X, Y, codes) for codes in (groups, renumbered))
+    for values in (X, Y, groups):
+        np.testing.assert_array_equal(values[first], values[second])
+
+
+def test_expression_is_read_only_where_cells_share_coordinates():
+    class Unreadable:
+        shape = (4, 3)
+
+    X = np.array([[3.0], [1.0], [2.0], [0.0]])
+    assert shuffling_order(X, Unreadable(), np.array([0, 1, -1, 0])).tolist() == [3, 1, 0]

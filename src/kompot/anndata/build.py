@@ -20,6 +20,7 @@ from kompot.differential.fitter import Track
 from kompot.differential.injected import InjectedComparison
 from kompot.gp.features import Features, FeatureTable
 from kompot.gp.prepare import prepare_kernel
+from kompot.gp.rows import InvalidValuesError
 from kompot.gp.selection import Approximation, assess
 
 
@@ -164,11 +165,11 @@ def _null_names(request: DERequest, genes: Ints) -> list[str]:
 def _shuffled(model: DifferentialExpression, request: DERequest) -> _NullFit:
     settings = request.settings.fdr
     asked = settings.null_genes != "auto"
-    fit, draw = model.fit_null(request.matrix, request.n_null, settings.null_seed, asked=asked)
-    bad = draw.genes[~np.isfinite(fit.fold_change_coef).all(axis=0)]
-    if len(bad):
+    try:
+        fit, draw = model.fit_null(request.matrix, request.n_null, settings.null_seed, asked=asked)
+    except InvalidValuesError as error:
         # Only possible for genes on disk that are not among those analysed, which were checked while being read.
-        raise ValueError(invalid_expression(request.all_genes[np.unique(bad)], request.layer))
+        raise ValueError(invalid_expression(error.what, request.all_genes[error.columns], request.layer)) from error
     return fit, None, _null_names(request, draw.genes), draw.genes.tolist(), "internal"
 
 

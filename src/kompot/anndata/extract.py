@@ -13,7 +13,7 @@ from anndata import AnnData
 from kompot import _checks as check
 from kompot._typing import Bools, Float64, Ints, Matrix
 from kompot.anndata.fields import clean_label
-from kompot.gp.rows import RowSource, has_invalid, invalid_columns, row_source
+from kompot.gp.rows import RowSource, has_invalid, invalid_columns, invalid_values, row_source
 
 _DIFFUSION_KEY = "DM_EigenVectors"
 
@@ -174,7 +174,7 @@ def expression(adata: AnnData, layer: str | None) -> Matrix:
             f"layer={layer!r} is not in adata.layers.{check.nearest(layer, adata.layers.keys())} "
             f"There is: {check.listed(adata.layers.keys())}; None uses adata.X."
         )
-    matrix = adata.X if layer is None else adata.layers[layer]
+    matrix = check.unmasked(adata.X if layer is None else adata.layers[layer])
     if matrix is None:
         raise ValueError(f"adata.X is empty; pass layer=... There is: {check.listed(adata.layers.keys())}.")
     if np.dtype(matrix.dtype).kind not in "fiub":
@@ -235,7 +235,7 @@ def gene_columns(adata: AnnData, genes: str | Sequence[str] | None) -> Ints:
 
 
 def require_finite(matrix: Matrix, rows: Bools, columns: Ints, gene_names: pd.Index[str], layer: str | None) -> None:
-    """Raise if expression held in memory has NaN or infinite values where it will be used.
+    """Raise if expression held in memory has NaN, infinite or huge values where it will be used.
 
     Parameters
     ----------
@@ -248,33 +248,29 @@ def require_finite(matrix: Matrix, rows: Bools, columns: Ints, gene_names: pd.In
     layer
         Where the matrix comes from, for the message.
     """
-    if not is_in_memory(matrix) or np.dtype(matrix.dtype).kind != "f":
+    if not is_in_memory(matrix) or not has_invalid(matrix):
         return
-    values = matrix.data if check.is_sparse(matrix) else matrix
-    # A sum is finite unless a value is not (or it overflows, which the exact check below sorts out).
-    if np.isfinite(values.sum(dtype=np.float64)):
-        return
-    bad = invalid_columns(_used(matrix, rows))
-    bad_used = np.intersect1d(np.flatnonzero(bad), columns)
-    if len(bad_used):
-        raise ValueError(invalid_expression(gene_names[bad_used], layer))
+    used = _used(matrix, rows)
+    bad = np.intersect1d(np.flatnonzero(invalid_columns(used)), columns)
+    if len(bad):
+        raise ValueError(invalid_expression(invalid_values(used[:, bad]), gene_names[bad], layer))
 
 
 def _used(matrix: Matrix, rows: Bools) -> Matrix:
     return matrix.tocsr()[np.flatnonzero(rows)] if check.is_sparse(matrix) else matrix[rows]
 
 
-def invalid_expression(genes: pd.Index[str], layer: str | None) -> str:
-    """Message about genes with values that are not finite."""
+def invalid_expression(what: str, genes: pd.Index[str], layer: str | None) -> str:
+    """Message about genes that have invalid values."""
     return (
-        f"{_source_name(layer)} has NaN or infinite values in {len(genes)} of the genes used: {check.listed(genes)}. "
+        f"{_source_name(layer)} has {what} in {len(genes)} of the genes used: {check.listed(genes)}. "
         f"Replace these values, or leave the genes out of the object (null genes are drawn from all its genes)."
     )
 
 
 @dataclass(frozen=True)
 class CheckedRows:
-    """Rows of a matrix that is not in memory, checked for NaN and infinite values as they are read."""
+    """Rows of a matrix that is not in memory, checked for NaN, infinite and huge values as they are read."""
 
     source: RowSource
     """Where the rows come from."""
@@ -299,9 +295,10 @@ class CheckedRows:
         """The rows as a dense array or a CSR matrix; a ValueError names genes with invalid values."""
         chunk = self.source.rows(rows)
         if has_invalid(chunk):
-            bad = invalid_columns(chunk[np.flatnonzero(self.used[rows])])
-            if bad.any():
-                raise ValueError(invalid_expression(self.gene_names[bad], self.layer))
+            used = chunk[np.flatnonzero(self.used[rows])]
+            bad = np.flatnonzero(invalid_columns(used))
+            if len(bad):
+                raise ValueError(invalid_expression(invalid_values(used[:, bad]), self.gene_names[bad], self.layer))
         return chunk
 
 

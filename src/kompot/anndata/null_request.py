@@ -6,6 +6,7 @@ import numpy as np
 
 from kompot._typing import Ints
 from kompot.errors import NullDistributionWarning, warn
+from kompot.gp.function_estimator import expression_matrix
 from kompot.settings import FDRSettings, OutputSettings
 
 AUTO_NULL_GENES = 2000
@@ -68,8 +69,4 @@ def check_external_null(fdr: FDRSettings, condition: Ints) -> None:
                 f"null_expression[{code}] must have one row per cell of condition{code + 1}: needed {n_cells}, came "
                 f"{np.shape(Y)[0]}."
             )
-        values = Y.data if hasattr(Y, "tocsr") else np.asarray(Y)
-        if values.dtype.kind not in "fiub":
-            raise TypeError(f"null_expression[{code}] must hold real numbers, came dtype {values.dtype}.")
-        if not np.isfinite(values).all():
-            raise ValueError(f"null_expression[{code}] has NaN or infinite values.")
+        expression_matrix(f"null_expression[{code}]", Y, n_cells)

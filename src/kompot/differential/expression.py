@@ -19,12 +19,11 @@ from kompot.differential.samples import joined_samples, require_both, sample_gro
 from kompot.gp.centroids import evaluation_points
 from kompot.gp.features import FeatureTable
 from kompot.gp.function_estimator import expression_matrix
-from kompot.gp.landmarks import canonical_order
 from kompot.gp.parameters import RegressionParameters, regression_parameters
 from kompot.gp.prepare import prepare_features, prepare_kernel
 from kompot.gp.rows import RowSource, StackedRows, row_source
 from kompot.gp.selection import Approximation
-from kompot.stats.null import NullDraw, draw_null_genes, shuffled_blocks
+from kompot.stats.null import NullDraw, draw_null_genes, shuffled_blocks, shuffling_order
 
 _NOT_FITTED = "Not fitted yet; call fit(X1, Y1, X2, Y2) first."
 
@@ -206,8 +205,7 @@ class DifferentialExpression:
                 f"Y must have one row per cell fitted: needed {len(self.cells.X)} rows, came {Y.shape[0]}."
             )
         draw = draw_null_genes(Y.shape[1], n_null, seed, asked=asked)
-        used = np.flatnonzero(self.condition >= 0)
-        order = used[canonical_order(self.cells.X[used])]
+        order = shuffling_order(self.cells.X, Y, self.fitter.groups.codes)
         first, *rest = (self.fit_more(block) for block in shuffled_blocks(Y, draw, order))
         return first.with_genes(rest), draw
 

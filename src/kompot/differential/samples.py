@@ -53,7 +53,9 @@ def sample_masks(samples: Any, used: Bools, X: Float64) -> SampleMasks:
     if samples is None:
         return SampleMasks({}, [])
     labels = np.asarray(samples, dtype=object)
-    masks = {label: used & (labels == label) for label in sorted(set(labels[used]), key=str)}
+    # By type as well: 1 and "1" have the same text, and a set its own order in each session.
+    present = sorted(set(labels[used]), key=lambda label: (str(label), type(label).__name__))
+    masks = {label: used & (labels == label) for label in present}
     skipped = [label for label, mask in masks.items() if len(np.unique(X[mask], axis=0)) < _FEWEST_CELLS]
     if skipped:
         warn(

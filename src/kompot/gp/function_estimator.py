@@ -13,7 +13,7 @@ from kompot.gp.parameters import regression_parameters
 from kompot.gp.predictor import Predictor
 from kompot.gp.prepare import prepare_features, prepare_kernel
 from kompot.gp.regression import fit_posterior
-from kompot.gp.rows import row_source
+from kompot.gp.rows import has_invalid, invalid_values, row_source
 from kompot.gp.selection import Approximation
 
 
@@ -24,11 +24,10 @@ def expression_matrix(name: str, Y: Any, n_cells: int) -> tuple[Matrix, bool]:
         raise ValueError(
             f"{name} must have one row per cell: needed {n_cells} rows and one column per gene, came shape {Y.shape}."
         )
-    values = Y.data if check.is_sparse(Y) else Y
-    if values.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must hold real numbers, came dtype {values.dtype}.")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ValueError(f"{name} has NaN or infinite values. Remove or replace them first.")
+    if Y.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, came dtype {Y.dtype}.")
+    if has_invalid(Y):
+        raise ValueError(f"{name} has {invalid_values(Y)}. Remove or replace them first.")
     return (Y[:, None], True) if Y.ndim == 1 else (Y, False)
 
 

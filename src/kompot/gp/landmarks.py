@@ -21,6 +21,7 @@ from kompot.gp.linalg import cholesky, column_sums_of_squares, product, solve_ro
 if TYPE_CHECKING:
     from kompot._typing import Float64, Ints
     from kompot.gp.kernels import Kernel
+    from kompot.gp.rows import Hashes
 
 _ADVICE = "Check cov_func, or raise jitter."
 _SMALLEST_BLOCK = 16
@@ -30,9 +31,14 @@ _BLOCK_SHARE = 8
 _SMALLEST_PIVOT = 1e-13
 
 
-def canonical_order(X: Float64) -> Ints:
-    """Order of the rows by their coordinates (first column first), independent of the order they came in."""
-    return np.lexsort(X.T[::-1]) if X.shape[1] else np.arange(len(X))
+def canonical_order(X: Float64, *ties: Hashes | Ints) -> Ints:
+    """Order of the rows by their coordinates (first column first), independent of the order they came in.
+
+    Rows with equal coordinates are ordered by `ties` (one number per row each, the first one counts first). Without any
+    they keep the order they came in: harmless where the coordinates are all that is used of a cell.
+    """
+    keys = (*reversed(ties), *X.T[::-1])
+    return np.lexsort(keys) if keys else np.arange(len(X))
 
 
 @dataclass

@@ -133,7 +133,7 @@ class RegressionParameters(GPParameters):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._convert("sigma", check.positive_float)
-        self._convert("mu", check.finite_float)
+        self._convert("mu", check.moderate_float)
 
     @property
     def noise(self) -> float:
@@ -173,7 +173,7 @@ class DensityParameters(GPParameters):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._convert("d", check.positive_float, optional=True)
-        self._convert("mu", check.finite_float, optional=True)
+        self._convert("mu", check.moderate_float, optional=True)
         if self.d_method not in ("fractal", "embedding"):
             raise ValueError(f"d_method must be 'fractal' or 'embedding', came {self.d_method!r}.")
 

@@ -15,11 +15,22 @@ import numpy as np
 from scipy import sparse
 
 from kompot._checks import is_sparse
-from kompot._typing import Ints, Matrix
+from kompot._typing import Float64, Ints, Matrix
 from kompot.errors import NullDistributionWarning, warn
 from kompot.gp.features import row_slices
+from kompot.gp.landmarks import canonical_order
 from kompot.gp.products import product_dtype
-from kompot.gp.rows import RowSource, row_source, stack_rows
+from kompot.gp.rows import (
+    Hashes,
+    InvalidValuesError,
+    RowSource,
+    has_invalid,
+    invalid_columns,
+    invalid_values,
+    row_hashes,
+    row_source,
+    stack_rows,
+)
 
 _BLOCK_BYTES = 256_000_000
 _READ_ROWS = 4096
@@ -121,7 +132,12 @@ def gather_columns(matrix: Matrix, columns: Ints, order: Ints) -> Matrix:
     Returns
     -------
     Matrix
-        len(order) x len(columns), CSC, without stored zeros, sorted within columns.
+        len(order) x len(columns), CSC, without stored zeros, each entry stored once, sorted within columns.
+
+    Raises
+    ------
+    InvalidValuesError
+        If these cells have values that are NaN, infinite or too large.
     """
     # Chunk by chunk, because selecting columns of a whole compressed matrix copies all of it.
     source = row_source(matrix, columns)
@@ -129,9 +145,59 @@ def gather_columns(matrix: Matrix, columns: Ints, order: Ints) -> Matrix:
     parts = row_slices(matrix.shape[0], _READ_ROWS)
     rows = stack_rows([sparse.csr_matrix(source.rows(part).astype(dtype, copy=False)) for part in parts])
     rows = rows[order]  # all of them are not needed beside the columns
+    if has_invalid(rows):
+        bad = np.flatnonzero(invalid_columns(rows))
+        raise InvalidValuesError(invalid_values(rows[:, bad]), np.unique(columns[bad]))
     gathered = rows.tocsc()
     gathered.eliminate_zeros()
     return gathered
+
+
+def shuffling_order(X: Float64, matrix: Matrix, groups: Ints) -> Ints:
+    """Cells in an order that does not depend on that of the file, to shuffle over.
+
+    Parameters
+    ----------
+    X
+        Cell states, n_cells x n_dims.
+    matrix
+        Expression of all genes, n_cells x n_genes; read where cells share their coordinates only.
+    groups
+        Which cells are fitted together, n_cells; -1 for those left out.
+
+    Returns
+    -------
+    Ints
+        Cells of the groups by their coordinates; those that share them by a hash of their expression; those that share
+        that too by the cells that their group has.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X, Y = np.array([[1.0], [0.0], [1.0]]), np.array([[5.0], [6.0], [7.0]])
+    >>> groups, moved = np.zeros(3, dtype=int), [2, 0, 1]
+    >>> first, second = shuffling_order(X, Y, groups), shuffling_order(X[moved], Y[moved], groups)
+    >>> bool((Y[first] == Y[moved][second]).all())
+    True
+    """
+    cells = np.flatnonzero(groups >= 0)
+    order = cells[canonical_order(X[cells])]
+    same = (X[order][1:] == X[order][:-1]).all(axis=1)
+    tied = np.sort(order[np.append(same, False) | np.append(False, same)])
+    if not len(tied):
+        return order
+    hashes = np.zeros((2, len(X)), dtype=np.uint64)
+    hashes[0, tied] = row_hashes(matrix, tied)
+    # The same data compared in the other direction have the same groups under other numbers.
+    hashes[1, cells] = _group_hashes(row_hashes(X, cells) + hashes[0, cells], groups[cells])
+    return cells[canonical_order(X[cells], *hashes[:, cells], groups[cells])]
+
+
+def _group_hashes(hashes: Hashes, groups: Ints) -> Hashes:
+    """For each cell the sum of the hashes of all cells of its group."""
+    sums = np.zeros(groups.max() + 1, dtype=np.uint64)
+    np.add.at(sums, groups, hashes)
+    return sums[groups]
 
 
 def shuffled_blocks(matrix: Matrix, draw: NullDraw, order: Ints) -> Iterator[RowSource]:
