@@ -54,6 +54,18 @@ def plain(adata, **options):
     return {f"function_predictor{i}": Plain(*data(adata, label), **options) for i, label in ((1, "A"), (2, "B"))}
 
 
+def assert_predicts_the_layers(model, adata, genes=slice(None)):
+    """What the model of a run predicts at the cells is what the run stored there."""
+    found = model.predict(adata.obsm["DM_EigenVectors"])
+    stored = {"smoothed_1": "kompot_de_A_smoothed", "fold_change": "kompot_de_A_to_B_fold_change"}
+    for name, layer in stored.items():
+        np.testing.assert_allclose(getattr(found, name), adata.layers[layer][:, genes], rtol=1e-4, atol=1e-5)
+    means = adata.var["kompot_de_A_to_B_mean_lfc"].to_numpy()[genes]
+    np.testing.assert_allclose(model.mean_log_fold_change(adata.obsm["DM_EigenVectors"]), means, atol=1e-6)
+    if "kompot_de_A_std" in adata.obs:
+        np.testing.assert_allclose(found.std_1, adata.obs["kompot_de_A_std"], rtol=1e-6)
+
+
 def dense_distances(predictors, points, eps=1e-8, extra=None):
     first, second = predictors.values()
     change = second(points) - first(points)
@@ -96,6 +108,14 @@ def test_plain_objects(adata, with_landmarks):
     zscore = (means[1] - means[0]) / np.sqrt(sum(variances) + 1e-8)[:, None]
     np.testing.assert_allclose(adata.layers["kompot_de_A_to_B_fold_change_zscores"], zscore, rtol=1e-3, atol=1e-5)
     assert last_run(adata)["params"]["model"] == ["function_predictor1", "function_predictor2"]
+    model = results["model"]
+    assert isinstance(model, kompot.DifferentialExpression)
+    assert (model.model1, model.model2) == tuple(predictors.values())
+    np.testing.assert_allclose(model.mahalanobis_distances(), results["table"]["mahalanobis"])
+    np.testing.assert_array_equal(np.unique(model.landmarks, axis=0), np.unique(points, axis=0))
+    assert_predicts_the_layers(model, adata)
+    with pytest.raises(ValueError, match="Predictors of any kind have no coefficients"):
+        _ = model.result
 
 
 def test_own_models_take_the_fast_path_to_the_same_numbers(adata):
@@ -118,7 +138,11 @@ def test_own_models_take_the_fast_path_to_the_same_numbers(adata):
         pd.testing.assert_frame_equal(results["groups"][name], expected["groups"][name], rtol=1e-5)
     np.testing.assert_allclose(adata.layers["kompot_de_B_smoothed"], adata.layers["fitted_B_smoothed"], atol=1e-6)
     assert last_run(adata)["approximation"]["rank"] == expected["model"].approximation.rank
-    assert results["model"] == tuple(models.values())
+    model = results["model"]
+    assert isinstance(model, kompot.DifferentialExpression)
+    assert (model.model1, model.model2) == tuple(models.values())
+    np.testing.assert_allclose(model.mahalanobis_distances(), results["table"]["mahalanobis"])
+    assert_predicts_the_layers(model, adata)
 
 
 def test_models_with_variances(adata):
@@ -129,7 +153,9 @@ def test_models_with_variances(adata):
     expected = kompot.de(adata, "condition", "A", "B", gp=gp, fdr=NO_FDR, output=FULL, sample_col="donor")
     stds = adata.layers["kompot_de_A_std"]
     storage = kompot.StorageSettings(result_key="brought")
-    run(adata, models, sample_col="donor", storage=storage)
+    results = run(adata, models, sample_col="donor", storage=storage)
+    np.testing.assert_allclose(results["model"].mahalanobis_distances(), results["table"]["mahalanobis"])
+    np.testing.assert_allclose(results["model"].predict(adata.obsm["DM_EigenVectors"]).std_1, stds, rtol=1e-4)
     np.testing.assert_allclose(adata.layers["brought_A_std"], stds, rtol=1e-4)
     assert (adata.var["brought_A_to_B_mahalanobis_sample_var"] > 0).all()
     assert len(expected["table"]) == 9
@@ -151,11 +177,12 @@ def test_one_condition_brought_the_other_fitted(adata):
     gp = kompot.GPSettings(ls=LS, sigma=SIGMA)
     results = run(adata, {"function_predictor1": predictor}, gp=gp, genes=["g1", "g4"])
     # At the landmarks of both: those of one alone would make the distance depend on which one it is.
-    points = np.unique(np.vstack([predictor.landmarks, results["model"][1].landmarks]), axis=0)
+    points = np.unique(np.vstack([predictor.landmarks, results["model"].model2.landmarks]), axis=0)
     expected = dense_distances(plain(adata), points)[[1, 4]]
     np.testing.assert_allclose(results["table"]["mahalanobis"], expected, rtol=2e-2)
     assert list(results["table"].index) == ["g1", "g4"]
-    assert isinstance(results["model"][1], kompot.ExpressionModel)
+    assert isinstance(results["model"].model2, kompot.ExpressionModel)
+    assert results["model"].model1 is predictor
 
 
 def test_variance_predictors(adata):

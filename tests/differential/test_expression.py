@@ -211,3 +211,15 @@ def test_cell_states_that_do_not_fit(fitted, new):
     for ask in (fitted.predict, fitted.mean_log_fold_change):
         with pytest.raises(ValueError, match="X must "):
             ask(new)
+
+
+def test_the_models_are_the_same_objects_each_time(fitted):
+    assert fitted.model1 is fitted.model1
+    assert fitted.model2 is fitted.model2
+    assert fitted.model1 is not fitted.model2
+
+
+def test_a_new_fit_has_new_models():
+    analysis = DifferentialExpression(ls=1.0)
+    first, second = (analysis.fit(*TOY).model1 for _ in range(2))
+    assert first is not second

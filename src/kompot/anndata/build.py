@@ -18,6 +18,7 @@ from kompot.differential.expression_model import ExpressionModel
 from kompot.differential.fit import TwoConditionFit
 from kompot.differential.fitter import Track
 from kompot.differential.injected import InjectedComparison
+from kompot.differential.injected_expression import InjectedExpression
 from kompot.gp.features import Features, FeatureTable
 from kompot.gp.prepare import prepare_kernel
 from kompot.gp.rows import InvalidValuesError
@@ -50,8 +51,8 @@ class NullGenes:
 class Analysis:
     """Models of a run."""
 
-    model: Any
-    """`DifferentialExpression` where both conditions were fitted here, else the pair of what was brought or fitted."""
+    model: DifferentialExpression
+    """Both conditions: fitted here, or brought."""
     comparison: Comparison
     """The genes reported."""
     null: list[NullGenes]
@@ -187,16 +188,22 @@ def _own(request: DERequest, injection: Injection, fit: TwoConditionFit) -> Anal
     cells = FeatureTable(fit.features, request.X)
     landscape = _landscape(request, cells)
     points = _noisy_points(request, landscape) if fit.has_empirical_variance else None
+    at_points = None if points is None else cells.features(points)
 
     def comparison(columns: Ints) -> FittedComparison:
-        return FittedComparison(fit.for_genes(columns), landscape, points)
+        return FittedComparison(fit.for_genes(columns), landscape, at_points)
 
     approximation = assess(
         cells, used=request.condition >= 0, sigma=fit.posteriors[0].sigma, tolerance=request.parameters.tolerance
     )
+    first, second = (part.model for part in injection.brought if part.model is not None)  # a shared fit is of two
+    compared = comparison(injection.columns)
+    model = DifferentialExpression.of_models(
+        (first, second), compared.fit, approximation, points, eps=request.settings.gp.eps
+    )
     return Analysis(
-        tuple(part.model for part in injection.brought),
-        comparison(injection.columns),
+        model,
+        compared,
         _injected_null(request, injection, comparison),
         fit.features,
         approximation,
@@ -206,9 +213,9 @@ def _own(request: DERequest, injection: Injection, fit: TwoConditionFit) -> Anal
 
 
 def _noisy_points(request: DERequest, landscape: Landscape) -> Float64:
-    """Features of the points where distances with empirical variance are taken: landmarks given, else centroids."""
+    """Points where distances with empirical variance are taken: landmarks given, else centroids."""
     given = request.parameters.landmark_matrix(request.X.shape[1])
-    return landscape.points_of(request.condition >= 0) if given is None else landscape.cells.features(given)
+    return landscape.points_of(request.condition >= 0) if given is None else given
 
 
 def _injected_null(request: DERequest, injection: Injection, comparison: Any) -> list[NullGenes]:
@@ -248,15 +255,21 @@ def _injected(request: DERequest, injection: Injection, track: Track) -> Analysi
             request.parameters.batch_size,
         )
 
+    compared = comparison(injection.columns)
     return Analysis(
-        tuple(part.model or part.function for part in brought),
-        comparison(injection.columns),
+        InjectedExpression(compared, (_shown_model(brought[0]), _shown_model(brought[1])), skipped),
+        compared,
         _injected_null(request, injection, comparison),
         None,
         None,
         _sizes(request),
         skipped,
     )
+
+
+def _shown_model(brought: Brought) -> Any:
+    """The model of a condition, or the predictor where there is none."""
+    return brought.function if brought.model is None else brought.model
 
 
 def _complete(request: DERequest, injection: Injection, track: Track) -> tuple[list[Brought], list[Any]]:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from kompot._typing import Bools, Float64, Floats
 from kompot.anndata.build import Analysis, NullGenes, build_analysis, n_passes
+from kompot.anndata.kept_values import KeptValues
 from kompot.anndata.layer_storage import attachable
 from kompot.anndata.progress import progress_bar
 from kompot.anndata.request import DERequest
 from kompot.differential.comparison import Comparison
 from kompot.differential.evaluate import LayerTarget, empty_layers
 from kompot.stats.fdr import FDRResult, false_discovery_rates
+
+LAYER_ARRAYS = {
+    "smoothed_key_1": "smoothed_1",
+    "smoothed_key_2": "smoothed_2",
+    "fold_change_key": "fold_change",
+    "fold_change_zscores_key": "zscore",
+    "std_key_1": "std_1",
+    "std_key_2": "std_2",
+}
+"""Array of `kompot.differential.evaluate.fill_layers` that each layer holds, by key of the field."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,8 @@ class DEOutcome:
     """Layers in the shape of the object; empty if not stored."""
     covariance: Float64 | None
     """Posterior covariance of the fold change, n_cells x n_cells, if asked for."""
+    kept: KeptValues
+    """Values of an earlier run for genes that are not analysed."""
 
     @property
     def approximation(self) -> dict[str, Any]:
@@ -70,7 +83,7 @@ class DEOutcome:
         return {} if known is None else asdict(known)
 
 
-def compute(request: DERequest, target: LayerTarget, *, covariance: bool) -> DEOutcome:
+def compute(request: DERequest, target: LayerTarget, kept: KeptValues, *, covariance: bool) -> DEOutcome:
     """Run the analysis.
 
     Parameters
@@ -79,6 +92,8 @@ def compute(request: DERequest, target: LayerTarget, *, covariance: bool) -> DEO
         Checked.
     target
         Where to write the layers; none are evaluated where it has no arrays.
+    kept
+        Values of an earlier run for genes that are not analysed; looked at once more here.
     covariance
         Whether to compute the posterior covariance between cells.
 
@@ -102,8 +117,10 @@ def compute(request: DERequest, target: LayerTarget, *, covariance: bool) -> DEO
         whole = _landscape_weight(request)
         null_means = [None if part.comparison is None else part.comparison.means(whole)[0] for part in null]
         wants_null = settings.output.return_full_results
+        kept = kept.confirmed(earlier_means(kept, request), means["mean"])
         if wants_layers:
-            main.fill(target, track)
+            before = {LAYER_ARRAYS[key]: values for key, values in kept.values.items() if key in LAYER_ARRAYS}
+            main.fill(replace(target, before=before), track)
         return DEOutcome(
             analysis,
             means["mean"],
@@ -117,7 +134,14 @@ def compute(request: DERequest, target: LayerTarget, *, covariance: bool) -> DEO
             None if request.has_gene_variance else main.stds(),
             attachable(target.arrays),
             cell_covariance(main, request.cells.evaluated) if covariance else None,
+            kept,
         )
+
+
+def earlier_means(kept: KeptValues, request: DERequest) -> Float64 | None:
+    """Mean fold changes of the genes analysed as an earlier run left them, if it did."""
+    column = kept.values.get("mean_lfc_key")
+    return None if column is None else np.asarray(column, dtype=np.float64)[request.columns]
 
 
 def _landscape_weight(request: DERequest) -> Float64:

@@ -30,6 +30,8 @@ class Field:
     """Its name, with K, A, B and S in braces."""
     meaning: str
     """One sentence for people."""
+    depends: tuple[str, ...] = ("fit",)
+    """What its values of a gene depend on: see `kompot.anndata.dependencies`."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ DE_FIELDS = (
         "mahalanobis",
         "{K}_{A}_to_{B}_mahalanobis{S}",
         "Mahalanobis distance of the fold change from zero",
+        depends=("fit", "variance"),
     ),
     Field(
         "ptp_key",
@@ -56,6 +59,7 @@ DE_FIELDS = (
         "ptp",
         "{K}_{A}_to_{B}_neg_log10_ptp{S}",
         "-log10 posterior tail probability of the distance",
+        depends=("fit", "variance"),
     ),
     Field(
         "mean_lfc_key",
@@ -70,6 +74,7 @@ DE_FIELDS = (
         "mahalanobis_pvalue",
         "{K}_{A}_to_{B}_mahalanobis_pvalue{S}",
         "Share of null genes at least as far",
+        depends=("null",),
     ),
     Field(
         "mahalanobis_local_fdr_key",
@@ -77,6 +82,7 @@ DE_FIELDS = (
         "mahalanobis_local_fdr",
         "{K}_{A}_to_{B}_mahalanobis_local_fdr{S}",
         "Local false discovery rate of the distance",
+        depends=("null",),
     ),
     Field(
         "mahalanobis_tail_fdr_key",
@@ -84,6 +90,7 @@ DE_FIELDS = (
         "mahalanobis_tail_fdr",
         "{K}_{A}_to_{B}_mahalanobis_tail_fdr{S}",
         "Tail false discovery rate of the distance",
+        depends=("null",),
     ),
     Field(
         "is_de_key",
@@ -91,6 +98,7 @@ DE_FIELDS = (
         "is_de",
         "{K}_{A}_to_{B}_is_de{S}",
         "Whether the local false discovery rate is below the threshold; False also for genes not analysed",
+        depends=("null",),
     ),
     Field("smoothed_key_1", "layers", "smoothed", "{K}_{A}_smoothed", "Smoothed expression in condition 1"),
     Field("smoothed_key_2", "layers", "smoothed", "{K}_{B}_smoothed", "Smoothed expression in condition 2"),
@@ -101,15 +109,31 @@ DE_FIELDS = (
         "fold_change_zscores",
         "{K}_{A}_to_{B}_fold_change_zscores{S}",
         "Log fold change in posterior standard deviations",
+        depends=("fit", "variance"),
     ),
-    Field("std_key_1", "obs", "std", "{K}_{A}_std", "Posterior standard deviation of expression in condition 1"),
-    Field("std_key_2", "obs", "std", "{K}_{B}_std", "Posterior standard deviation of expression in condition 2"),
+    Field(
+        "std_key_1",
+        "obs",
+        "std",
+        "{K}_{A}_std",
+        "Posterior standard deviation of expression in condition 1",
+        depends=("fit", "variance"),
+    ),
+    Field(
+        "std_key_2",
+        "obs",
+        "std",
+        "{K}_{B}_std",
+        "Posterior standard deviation of expression in condition 2",
+        depends=("fit", "variance"),
+    ),
     Field(
         "weighted_mean_lfc_key",
         "var",
         "weighted_mean_log_fold_change",
         "{K}_{A}_to_{B}_weighted_mean_lfc",
         "Mean log fold change, cells weighted by exp(|log fold change of their density|)",
+        depends=("fit", "weights"),
     ),
     Field(
         "mean_lfc_varm_key",
@@ -117,6 +141,7 @@ DE_FIELDS = (
         "mean_log_fold_change",
         "{K}_{A}_to_{B}_mean_lfc_groups",
         "Mean log fold change over the cells of each group",
+        depends=("fit", "groups"),
     ),
     Field(
         "mahalanobis_varm_key",
@@ -124,6 +149,7 @@ DE_FIELDS = (
         "mahalanobis",
         "{K}_{A}_to_{B}_mahalanobis{S}_groups",
         "Mahalanobis distance over the cells of each group",
+        depends=("fit", "variance", "groups"),
     ),
     Field(
         "mahalanobis_local_fdr_varm_key",
@@ -131,6 +157,7 @@ DE_FIELDS = (
         "local_fdr",
         "{K}_{A}_to_{B}_mahalanobis_local_fdr{S}_groups",
         "Local false discovery rate in each group",
+        depends=("null",),
     ),
     Field(
         "is_de_varm_key",
@@ -138,6 +165,7 @@ DE_FIELDS = (
         "is_de",
         "{K}_{A}_to_{B}_is_de{S}_groups",
         "Whether the local false discovery rate in each group is below the threshold",
+        depends=("null",),
     ),
     Field(
         "ptp_varm_key",
@@ -145,6 +173,7 @@ DE_FIELDS = (
         "ptp",
         "{K}_{A}_to_{B}_neg_log10_ptp{S}_groups",
         "-log10 posterior tail probability of the distance in each group",
+        depends=("fit", "variance", "groups"),
     ),
     Field(
         "weighted_mean_lfc_varm_key",
@@ -152,6 +181,7 @@ DE_FIELDS = (
         "weighted_mean_log_fold_change",
         "{K}_{A}_to_{B}_weighted_mean_lfc_groups",
         "Weighted mean log fold change over the cells of each group",
+        depends=("fit", "weights", "groups"),
     ),
     Field(
         "posterior_covariance_key",
@@ -199,9 +229,30 @@ DIRECTION_COLORS = ("#d73027", "#d3d3d3", "#4575b4")
 
 SMOOTH_FIELDS = (
     Field("smoothed_key", "layers", "smoothed", "{K}_{A}_smoothed", "Smoothed expression"),
-    Field("std_key", "layers", "std", "{K}_{A}_std", "Posterior standard deviation of the smoothed expression"),
-    Field("obs_variance_key", "layers", "obs_variance", "{K}_{A}_obs_variance", "Empirical noise variance"),
-    Field("sample_variance_key", "layers", "sample_variance", "{K}_{A}_sample_variance", "Variance between samples"),
+    Field(
+        "std_key",
+        "layers",
+        "std",
+        "{K}_{A}_std",
+        "Posterior standard deviation of the smoothed expression",
+        depends=("fit", "variance"),
+    ),
+    Field(
+        "obs_variance_key",
+        "layers",
+        "obs_variance",
+        "{K}_{A}_obs_variance",
+        "Empirical noise variance",
+        depends=("fit", "variance"),
+    ),
+    Field(
+        "sample_variance_key",
+        "layers",
+        "sample_variance",
+        "{K}_{A}_sample_variance",
+        "Variance between samples",
+        depends=("fit", "variance"),
+    ),
 )
 """Fields of `kompot.smooth_expression`; A is the condition or "all"."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -10,12 +11,17 @@ from anndata import AnnData
 from kompot import _checks as check
 from kompot.anndata.all_records import Owner, Records, as_mapping
 from kompot.anndata.fields import NamedField
+from kompot.anndata.kept_values import KeptValues
+from kompot.anndata.selectors import counted_text
 from kompot.errors import OverwriteWarning, warn
 
 _MOST_SHOWN = 5
+_LOGGER = logging.getLogger(__name__)
 
 
-def check_overwrite(adata: AnnData, fields: Collection[NamedField], overwrite: bool | None) -> None:
+def check_overwrite(
+    adata: AnnData, fields: Collection[NamedField], overwrite: bool | None, kept: KeptValues | None = None
+) -> None:
     """Warn of or refuse to replace existing fields, as `StorageSettings.overwrite` says.
 
     Parameters
@@ -26,6 +32,9 @@ def check_overwrite(adata: AnnData, fields: Collection[NamedField], overwrite: b
         Fields to be written.
     overwrite
         None warns, also of fields of the same runs that stay; True is silent, False is an error.
+    kept
+        What stays and what is lost of the genes that the run does not analyse. Where nothing is lost, because the
+        earlier run agrees with this one in all that its fields depend on, there is a line in the log and no warning.
 
     Raises
     ------
@@ -42,11 +51,28 @@ def check_overwrite(adata: AnnData, fields: Collection[NamedField], overwrite: b
             f"{message} Nothing was computed. Set StorageSettings(overwrite=True) to replace them, or another "
             f"result_key."
         )
+    kept = KeptValues() if kept is None else kept
+    if kept.values and not kept.lost:
+        _LOGGER.info("%s They agree with this run and keep their values of other genes.", message)
+        return
     staying = _staying(adata, records, existing, fields)
     warn(
         f"{message} They will be replaced; StorageSettings(overwrite=True) silences this, another result_key keeps "
-        f"both." + (f" Not part of this run, so that they stay as they are: {_shown(staying)}." if staying else ""),
+        f"both."
+        + _lost(kept)
+        + (f" Not part of this run, so that they stay as they are: {_shown(staying)}." if staying else ""),
         OverwriteWarning,
+    )
+
+
+def _lost(kept: KeptValues) -> str:
+    """Which values of genes that are not analysed will be lost, and why."""
+    if not kept.lost:
+        return ""
+    reasons = dict.fromkeys(reason for differing in kept.lost.values() for reason in differing)
+    return (
+        f" The values of the {counted_text(kept.n_others, 'gene')} that genes does not name will be lost (NaN) in "
+        f"{_shown(list(kept.lost))}, because the runs differ in: {check.listed(reasons)}."
     )
 
 

@@ -63,14 +63,23 @@ def de_record(request: DERequest, outcome: DEOutcome) -> dict[str, Any]:
         "auto_filtered": request.cells.auto_filtered,
         "has_groups": bool(request.cells.groups),
         **groups_record(request),
-        "params": de_params(request),
+        **record_before(request),
+        "kept_values": outcome.kept.record(),
         "positions": position_record(request),
-        "abundance_weights": None if request.abundance is None else request.abundance.source,
         "approximation": approximation_record(request, outcome),
         "landmarks": landmark_record(outcome.analysis.landmarks, request.parameters),
         "skipped_samples": [str(label) for label in outcome.analysis.skipped_samples],
         "environment": environment(),
         "kompot_version": __version__,
+    }
+
+
+def record_before(request: DERequest) -> dict[str, Any]:
+    """What the record of a run will say of the values' dependencies, known before it."""
+    return {
+        "params": de_params(request),
+        "inputs": request.inputs,
+        "abundance_weights": None if request.abundance is None else request.abundance.source,
     }
 
 

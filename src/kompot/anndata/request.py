@@ -19,6 +19,7 @@ from kompot.anndata.arguments import (
     require_writable,
     warn_of_unused,
 )
+from kompot.anndata.dependencies import input_record
 from kompot.anndata.fields import DE_FIELDS, NamedField, de_fields, named_fields
 from kompot.anndata.history import storage_key
 from kompot.anndata.landmark_store import stored_landmarks
@@ -103,6 +104,8 @@ class DERequest:
     """Biological sample of each cell, n_cells, if asked for."""
     injection: Injection | None
     """Models and predictors that the user brings."""
+    inputs: Mapping[str, Any]
+    """Hashes of the cells used, for the record."""
     abundance: AbundanceWeights | None
     """Weights of the cells in the weighted mean fold change, from an earlier `kompot.da`; None if there is none."""
 
@@ -222,6 +225,8 @@ def build_request(
     if not len(columns):
         raise ValueError("No genes are left to analyse: all of them are named in FDRSettings.null_genes.")
     check_external_null(settings.fdr, cells.condition)
+    samples = _samples(adata, sample_col, cells.condition, brought, settings)
+    parameters = _parameters(adata, settings, extra, result_key, obsm_key, X.shape[1])
     used = np.arange(adata.n_vars) if n_null else np.union1d(columns, prebaked[prebaked < adata.n_vars])
     if brought is None or not brought.fits_nothing:
         extract.require_finite(matrix, cells.condition >= 0, used, adata.var_names, layer)
@@ -233,7 +238,7 @@ def build_request(
         genes=None if genes is None else list(adata.var_names[columns]),
         settings=settings,
         extra=dict(extra),
-        parameters=_parameters(adata, settings, extra, result_key, obsm_key, X.shape[1]),
+        parameters=parameters,
         X=X,
         cells=cells,
         matrix=matrix,
@@ -243,8 +248,11 @@ def build_request(
         prebaked=prebaked,
         n_null=n_null,
         sample_col=sample_col,
-        samples=_samples(adata, sample_col, cells.condition, brought, settings),
+        samples=samples,
         injection=brought,
+        inputs=input_record(
+            X, cells.condition, cells.evaluated, samples, cells.groups, parameters.landmark_matrix(X.shape[1])
+        ),
         abundance=abundance_weights(adata, groupby, conditions, obsm_key, cells.evaluated),
     )
     if settings.storage.store_posterior_covariance and request.with_samples:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kompot._typing import Float64
-from kompot.anndata.compute import DEOutcome
+from kompot.anndata.compute import LAYER_ARRAYS, DEOutcome
 from kompot.anndata.request import DERequest
 from kompot.anndata.store import Change
 from kompot.stats.fdr import FDRResult
@@ -57,14 +57,6 @@ _TABLE_COLUMN = {
     "is_de_key": "is_de",
     "weighted_mean_lfc_key": "weighted_mean_lfc",
 }
-_LAYER = {
-    "smoothed_key_1": "smoothed_1",
-    "smoothed_key_2": "smoothed_2",
-    "fold_change_key": "fold_change",
-    "fold_change_zscores_key": "zscore",
-    "std_key_1": "std_1",
-    "std_key_2": "std_2",
-}
 
 
 def field_changes(request: DERequest, outcome: DEOutcome, table: pd.DataFrame) -> list[Change]:
@@ -75,17 +67,16 @@ def field_changes(request: DERequest, outcome: DEOutcome, table: pd.DataFrame) -
     for key, item in request.fields.items():
         value: Any
         if item.field.place == "varm":
-            value = frames[key].reindex(request.all_genes)
-            if key == "is_de_varm_key":
-                value = frames[key].reindex(request.all_genes, fill_value=False)
+            value = frame_for_all_genes(request, key, frames[key], outcome.kept.values.get(key))
         elif item.field.place == "obsp":
             value = outcome.covariance
         elif item.field.place == "layers":
-            value = outcome.layers[_LAYER[key]]
+            value = outcome.layers[LAYER_ARRAYS[key]]
         elif item.field.place == "obs":
             value = stds[key]
         else:
-            value = for_all_genes(request, table[_TABLE_COLUMN[key]].to_numpy())
+            values = table[_TABLE_COLUMN[key]].to_numpy()
+            value = for_all_genes(request, values, outcome.kept.values.get(key))
         changes.append(Change(item.field.place, item.name, value))
     return changes
 
@@ -109,9 +100,21 @@ def group_frames(request: DERequest, outcome: DEOutcome) -> dict[str, pd.DataFra
     return {key: pd.DataFrame(values, index=request.gene_names) for key, values in columns.items()}
 
 
-def for_all_genes(request: DERequest, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Values of the genes reported, in the length of the object: NaN (or False) for the others."""
+def frame_for_all_genes(request: DERequest, key: str, frame: pd.DataFrame, kept: Any) -> pd.DataFrame:
+    """A table of the genes reported with a row for every gene: those kept, else NaN (or False)."""
+    if kept is None:
+        fill: Any = False if key == "is_de_varm_key" else np.nan
+        return frame.reindex(request.all_genes, fill_value=fill)
+    everyone = pd.DataFrame(kept).set_axis(request.all_genes)[list(frame.columns)].copy()
+    everyone.iloc[request.columns] = frame.to_numpy()
+    return everyone
+
+
+def for_all_genes(request: DERequest, values: np.ndarray[Any, Any], kept: Any = None) -> np.ndarray[Any, Any]:
+    """Values of the genes reported, in the length of the object; for the others those kept, else NaN (or False)."""
     everyone = np.full(len(request.all_genes), False if values.dtype == np.bool_ else np.nan)
+    if kept is not None:
+        everyone[:] = np.asarray(kept, dtype=np.float64)
     everyone[request.columns] = values
     return everyone
 

@@ -12,6 +12,7 @@ from kompot import _checks as check
 from kompot.anndata.arguments import settings_of
 from kompot.anndata.compute import DEOutcome, compute
 from kompot.anndata.deliver import deliver, writes_results
+from kompot.anndata.kept_values import KeptValues, kept_values
 from kompot.anndata.layer_storage import (
     LayerPlan,
     layer_arrays,
@@ -20,7 +21,7 @@ from kompot.anndata.layer_storage import (
     require_memory_for_null_genes,
 )
 from kompot.anndata.overwrite import check_overwrite
-from kompot.anndata.record import de_record
+from kompot.anndata.record import de_record, record_before
 from kompot.anndata.request import DERequest, DESettings, build_request
 from kompot.anndata.results import field_changes, gene_table, result_dict
 from kompot.anndata.store import Change
@@ -139,8 +140,10 @@ def de(
 
         return shown(plan_de(adata, request, *planned_layers(request)))
     writes = writes_results(settings.output)
+    kept = KeptValues()
     if writes:
-        check_overwrite(adata, request.fields.values(), settings.storage.overwrite)
+        kept = kept_values(adata, request.fields, record_before(request), n_others=adata.n_vars - len(request.columns))
+        check_overwrite(adata, request.fields.values(), settings.storage.overwrite, kept)
     plan = layer_plan(request, wanted=writes)
     covariance = "posterior_covariance_key" in request.fields
     if covariance:
@@ -148,7 +151,7 @@ def de(
     if settings.output.return_full_results:
         require_memory_for_null_genes(len(request.X), request.n_null)
     with layer_arrays(plan) as target:
-        outcome = compute(request, target, covariance=covariance)
+        outcome = compute(request, target, kept, covariance=covariance)
         table = gene_table(request, outcome)
         return deliver(
             adata,

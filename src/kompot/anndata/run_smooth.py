@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from anndata import AnnData
 
 from kompot import _checks as check
-from kompot._typing import Floats
+from kompot._typing import Float64, Floats, Ints
 from kompot._version import __version__
 from kompot.anndata.arguments import settings_of
 from kompot.anndata.deliver import deliver, writes_results
 from kompot.anndata.extract import expression_rows
 from kompot.anndata.fields import by_place, field_mapping
 from kompot.anndata.history import environment, label_record, settings_record, timestamp
+from kompot.anndata.kept_values import KeptValues, kept_values
 from kompot.anndata.layer_storage import require_memory_for_layers
 from kompot.anndata.overwrite import check_overwrite
 from kompot.anndata.progress import progress_bar
@@ -25,7 +27,9 @@ from kompot.anndata.store import Change
 from kompot.anndata.uns import landmark_entry, landmark_record, record_changes
 from kompot.differential.expression_model import ExpressionModel
 from kompot.differential.smooth import SmoothLayers, smooth_layers
-from kompot.gp.features import FeatureTable
+from kompot.gp.features import FeatureTable, row_slices
+from kompot.gp.products import column_sums
+from kompot.gp.rows import consecutive_rows, row_source
 from kompot.gp.selection import Approximation
 from kompot.settings import GPSettings, ModelSettings, OutputSettings, StorageSettings
 
@@ -114,14 +118,18 @@ def smooth_expression(
         from kompot.anndata.planning.report import shown
 
         return shown(plan_smooth(adata, request))
+    kept = KeptValues()
     if writes_results(settings.output):
-        check_overwrite(adata, request.fields.values(), settings.storage.overwrite)
+        others = adata.n_vars - len(request.columns)
+        kept = kept_values(adata, request.fields, record_before(request), n_others=others)
+        check_overwrite(adata, request.fields.values(), settings.storage.overwrite, kept)
         require_memory_for_layers(len(request.fields), adata.shape)
     fitted, layers = compute(request)
+    kept = kept.confirmed(earlier_means(kept, request), layers.mean_smoothed)
     return deliver(
         adata,
         settings.output,
-        lambda target: changes_of(target, request, fitted, layers),
+        lambda target: changes_of(target, request, fitted, layers, kept),
         lambda: {
             "model": fitted,
             "table": gene_table(request, layers),
@@ -165,6 +173,7 @@ def gene_table(request: SmoothRequest, layers: SmoothLayers) -> pd.DataFrame:
     return table if request.genes is None else table.loc[request.genes]
 
 
+_READ_ROWS = 4096
 _LAYER = {
     "smoothed_key": "smoothed",
     "std_key": "std",
@@ -173,15 +182,45 @@ _LAYER = {
 }
 
 
-def changes_of(adata: AnnData, request: SmoothRequest, fitted: ExpressionModel, layers: SmoothLayers) -> list[Change]:
+def earlier_means(kept: KeptValues, request: SmoothRequest) -> Float64 | None:
+    """Means over cells of the genes smoothed as an earlier run left them, if it did."""
+    layer = kept.values.get("smoothed_key")
+    if layer is None:
+        return None
+    rows = row_source(layer, request.columns)
+    parts = row_slices(len(request.X), _READ_ROWS)
+    sums = [column_sums(rows.rows(part).astype(np.float64, copy=False))[0] for part in parts]
+    return np.asarray(np.sum(sums, axis=0) / len(request.X))
+
+
+def with_kept(layer: Floats, earlier: Any, columns: Ints) -> Floats:
+    """A layer with an earlier layer's values in all columns but those given."""
+    others = np.setdiff1d(np.arange(layer.shape[1]), columns)
+    for part in row_slices(len(layer), _READ_ROWS):
+        before = consecutive_rows(earlier, part)
+        layer[part, others] = (before.toarray() if check.is_sparse(before) else before)[:, others]
+    return layer
+
+
+def changes_of(
+    adata: AnnData, request: SmoothRequest, fitted: ExpressionModel, layers: SmoothLayers, kept: KeptValues
+) -> list[Change]:
     """Everything a run writes: layers, landmarks and its record."""
     keep = request.settings.storage.store_landmarks
     landmarks = landmark_entry(fitted.landmarks, request.parameters, request.obsm_key, keep=keep)
-    arrays: dict[str, Floats] = layers.arrays
+    arrays = {key: layers.arrays[_LAYER[key]] for key in request.fields}
+    for key, earlier in kept.values.items():
+        arrays[key] = with_kept(arrays[key], earlier, request.columns)
+    record = smooth_record(request, fitted) | {"kept_values": kept.record()}
     return [
-        *(Change(item.field.place, item.name, arrays[_LAYER[key]]) for key, item in request.fields.items()),
-        *record_changes(adata, "smooth", request.result_key, smooth_record(request, fitted), landmarks),
+        *(Change(item.field.place, item.name, arrays[key]) for key, item in request.fields.items()),
+        *record_changes(adata, "smooth", request.result_key, record, landmarks),
     ]
+
+
+def record_before(request: SmoothRequest) -> dict[str, Any]:
+    """What the record of a run will say of the values' dependencies, known before it."""
+    return {"params": smooth_params(request), "inputs": request.inputs}
 
 
 def smooth_record(request: SmoothRequest, fitted: ExpressionModel) -> dict[str, Any]:
@@ -204,7 +243,7 @@ def smooth_record(request: SmoothRequest, fitted: ExpressionModel) -> dict[str, 
         "function": "smooth_expression",
         "result_key": request.result_key,
         "analysis_type": "smooth",
-        "params": smooth_params(request),
+        **record_before(request),
         "field_names": {**names, "all_patterns": by_place(request.fields.values())},
         "field_mapping": field_mapping(request.fields.values()),
         "uses_sample_variance": fitted.between is not None,

@@ -19,6 +19,7 @@ from kompot.anndata.arguments import (
     require_writable,
     warn_of_unused,
 )
+from kompot.anndata.dependencies import input_record
 from kompot.anndata.fields import SMOOTH_FIELDS, NamedField, named_fields
 from kompot.anndata.history import storage_key
 from kompot.differential.expression_model import ExpressionModel
@@ -89,6 +90,8 @@ class SmoothRequest:
     """Names of all genes in the data."""
     columns: Ints
     """Columns of the genes to smooth, sorted."""
+    inputs: Mapping[str, Any]
+    """Hashes of the cells used, for the record."""
 
     @property
     def result_key(self) -> str:
@@ -160,6 +163,8 @@ def build_smooth_request(
     warn_of_unused(vars(settings), unused, "kompot.smooth_expression", extra)
     named = None if genes is None else [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
     owner, n_dims = "kompot.smooth_expression", X.shape[1]
+    parameters = estimator_parameters(RegressionParameters, settings.gp, _GP_NAMES, extra, owner, n_dims)
+    samples = None if sample_col is None else extract.sample_labels(adata, sample_col, used)
     return SmoothRequest(
         groupby=groupby,
         condition=condition,
@@ -169,13 +174,21 @@ def build_smooth_request(
         sample_col=sample_col,
         settings=settings,
         extra=dict(extra),
-        parameters=estimator_parameters(RegressionParameters, settings.gp, _GP_NAMES, extra, owner, n_dims),
+        parameters=parameters,
         X=X,
         used=used,
-        samples=None if sample_col is None else extract.sample_labels(adata, sample_col, used),
+        samples=samples,
         matrix=matrix,
         all_genes=adata.var_names,
         columns=columns,
+        inputs=input_record(
+            X,
+            np.where(used, 0, -1),
+            np.ones(adata.n_obs, dtype=np.bool_),
+            samples,
+            {},
+            parameters.landmark_matrix(n_dims),
+        ),
     )
 
 

@@ -76,15 +76,15 @@ class Landscape:
         return sums
 
     def points_of(self, mask: Bools) -> Float64:
-        """Features of at most `n_points` points spread as some of the cells are."""
-        return self.cells.features(evaluation_points(self.cells.X[mask], self.n_points, seed=self.seed))
+        """At most `n_points` points spread as some of the cells are, m x n_dims."""
+        return evaluation_points(self.cells.X[mask], self.n_points, seed=self.seed)
 
     def group(self, mask: Bools, metric: FoldChangeMetric, *, noisy: bool) -> tuple[FoldChangeMetric, Float64 | None]:
         """Metric and evaluation points (features, with empirical variance only) of a group; computed once."""
         key = np.packbits(mask).tobytes()
         if key not in self._groups:
             if noisy:
-                self._groups[key] = metric, self.points_of(mask)
+                self._groups[key] = metric, self.cells.features(self.points_of(mask))
             else:
                 R, F = local_prior(self.cells, mask, residual=0.5 * self.eps, seed=self.seed)
                 self._groups[key] = metric.at_group(R, F, self.eps), None

@@ -8,11 +8,12 @@ n_genes is allocated beside the arrays that are kept, in memory or on disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from kompot._checks import is_sparse
 from kompot._typing import Bools, Float64, Floats, Ints
 from kompot.differential.fit import TwoConditionFit
 from kompot.differential.result import FoldChange
@@ -20,6 +21,7 @@ from kompot.gp.features import FeatureTable, row_slices
 from kompot.gp.linalg import product
 from kompot.gp.moments import rows_per_chunk
 from kompot.gp.regression import total_variance
+from kompot.gp.rows import consecutive_rows
 
 # A chunk with variances of its own for every gene needs about so many arrays of its size.
 _ARRAYS_WITH_GENE_VARIANCE = 4
@@ -124,6 +126,8 @@ class LayerTarget:
     """Arrays of n_cells x n_columns by name: NumPy's, or on disk with the same assignment of rows."""
     columns: Ints | None = None
     """Columns that the genes belong to; None if they are all of them."""
+    before: Mapping[str, Any] = field(default_factory=dict)
+    """By name of the array, what the other columns shall hold, n_cells x n_columns; those not named hold NaN."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -149,6 +153,9 @@ class LayerTarget:
                 array[rows] = values
             return
         block = np.full((rows.stop - rows.start, array.shape[1]), np.nan, dtype=array.dtype)
+        if name in self.before:
+            earlier = consecutive_rows(self.before[name], rows)
+            block[:] = earlier.toarray() if is_sparse(earlier) else earlier
         block[np.ix_(kept, np.arange(array.shape[1]) if self.columns is None else self.columns)] = values
         array[rows] = block
 

@@ -80,6 +80,7 @@ class DifferentialExpression:
         self._approximation: Approximation | None = None
         self._fitter: Fitter | None = None
         self._points: Float64 | None = None
+        self._models: tuple[ExpressionModel, ExpressionModel] | None = None
 
     @classmethod
     def from_parameters(
@@ -97,6 +98,41 @@ class DifferentialExpression:
             allow_single_condition_variance=allow_single_condition_variance,
         )
         analysis.parameters = parameters
+        return analysis
+
+    @classmethod
+    def of_models(
+        cls,
+        models: tuple[ExpressionModel, ExpressionModel],
+        fit: TwoConditionFit,
+        approximation: Approximation,
+        points: Float64 | None,
+        *,
+        eps: float,
+    ) -> DifferentialExpression:
+        """An analysis of two models that are fitted already, on the same features.
+
+        Parameters
+        ----------
+        models
+            Of condition 1 and 2.
+        fit
+            What they hold, of the genes compared.
+        approximation
+            How well the features represent the kernel.
+        points
+            Evaluation points of the distances, m x n_dims, with empirical variance only.
+        eps
+            Added to variances before roots are taken.
+
+        Returns
+        -------
+        DifferentialExpression
+            Fitted; further genes cannot be fitted with it.
+        """
+        analysis = cls(eps=eps, use_empirical_variance=points is not None, allow_single_condition_variance=fit.borrow)
+        analysis._models, analysis._fit, analysis._approximation = models, fit, approximation
+        analysis._points = points
         return analysis
 
     def fit(
@@ -159,7 +195,7 @@ class DifferentialExpression:
         kernel = prepare_kernel(self.parameters, [X[condition == c] for c in (0, 1)])
         cells, self._approximation = prepare_features(self.parameters, kernel, X, condition >= 0)
         self._fitter = self._fitter_of(cells, groups)
-        self._points = None
+        self._points = self._models = None
         self._fit = self._fitter.fit(Y, track=track)
         return self
 
@@ -294,16 +330,24 @@ class DifferentialExpression:
 
     @property
     def model1(self) -> ExpressionModel:
-        """Model of condition 1."""
-        return self._model(0)
+        """Model of condition 1, the same object each time."""
+        return self.models[0]
 
     @property
     def model2(self) -> ExpressionModel:
-        """Model of condition 2."""
-        return self._model(1)
+        """Model of condition 2, the same object each time."""
+        return self.models[1]
 
-    def _model(self, condition: int) -> ExpressionModel:
-        return ExpressionModel.of_condition(self.result.features, self.result.conditions[condition], eps=self.eps)
+    @property
+    def models(self) -> tuple[ExpressionModel, ExpressionModel]:
+        """Models of condition 1 and 2."""
+        if self._models is None:
+            features, (fit1, fit2) = self.result.features, self.result.conditions
+            self._models = (
+                ExpressionModel.of_condition(features, fit1, eps=self.eps),
+                ExpressionModel.of_condition(features, fit2, eps=self.eps),
+            )
+        return self._models
 
     def mahalanobis_distances(self) -> Float64:
         """Mahalanobis distance of each gene's fold change from zero, n_genes."""
