@@ -168,3 +168,20 @@ def test_masked_values_are_missing():
 def test_distant_coordinates():
     with pytest.raises(ValueError, match=r"x has values beyond ±1e\+50 in 1 of 3 rows \(first row: 1\)"):
         check.coordinates("x", [[0.0], [1e200], [1.0]])
+
+
+def test_what_can_be_read_once_is_read():
+    inner = {"a": iter([1, 2]), "b": {"c": (x for x in "xy")}}
+    assert check.read_once(iter([inner, [map(str, [3])]])) == [{"a": [1, 2], "b": {"c": ["x", "y"]}}, [["3"]]]
+    assert check.read_once({"a": {1: 2}.keys(), "b": {1: 2}.items()}) == {"a": [1], "b": [(1, 2)]}
+    kept = (["x", 1], ("x",), {3}, "text", None, np.arange(3))
+    for value in kept:
+        assert check.read_once(value) is value
+
+
+def test_items():
+    assert check.items("x", (i for i in (3, 1)), "numbers") == [3, 1]
+    assert check.items("x", {"b", "c", "a"}, "names") == ["a", "b", "c"]
+    for value in ("text", b"bytes", {"a": 1}, None, 3, np.ones((2, 2)), np.array(1)):
+        with pytest.raises(TypeError, match=r"^x must be a list of names, came "):
+            check.items("x", value, "names")

@@ -6,7 +6,7 @@ Higher layers call these once, in the public function or in the settings; inner 
 import difflib
 import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import Any
 
 import numpy as np
@@ -158,6 +158,40 @@ def _require_rows(name: str, good: np.ndarray[Any, Any], what: str) -> None:
             f"{name} has {what} in {len(bad)} of {len(good)} rows (first row: {bad[0]}). Remove those rows or compute "
             f"the coordinates again."
         )
+
+
+# What is no list but holds items; an iterator holds them once.
+_PASSED_ON = (Iterator, KeysView, ValuesView, ItemsView, range)
+
+
+def read_once(value: Any) -> Any:
+    """`value` with iterators, ranges and views of dictionaries as lists, inside lists and dictionaries as well.
+
+    Whatever can be read only once is read here, so that all later looks find the same.
+
+    Examples
+    --------
+    >>> read_once({"a": (2 * i for i in range(3)), "b": "text"})
+    {'a': [0, 2, 4], 'b': 'text'}
+    """
+    if isinstance(value, _PASSED_ON):
+        return [read_once(item) for item in value]
+    if type(value) is dict:
+        return {key: read_once(item) for key, item in value.items()}
+    if type(value) in (list, tuple) and any(isinstance(item, (*_PASSED_ON, dict)) for item in value):
+        return type(value)(map(read_once, value))
+    return value
+
+
+def items(name: str, value: Any, what: str) -> list[Any]:
+    """What an iterable holds, read once; text, dictionaries, tables and what holds nothing are refused.
+
+    A set is sorted by the texts of its items, because its own order differs from session to session.
+    """
+    is_table = getattr(value, "ndim", 1) != 1
+    if isinstance(value, str | bytes | Mapping) or is_table or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a list of {what}, came {show(value)}.")
+    return sorted(value, key=str) if isinstance(value, set | frozenset) else list(value)
 
 
 def is_sparse(value: object) -> bool:

@@ -8,7 +8,7 @@ and unknown names are refused, so that a run can be edited and repeated safely.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -29,6 +29,10 @@ def _optional(verify: Check) -> Check:
 
 def _anything(name: str, value: Any) -> Any:  # noqa: ARG001  the signature of a check
     return value
+
+
+def _cells(name: str, value: Any) -> Any:  # noqa: ARG001  the signature of a check
+    return check.read_once(value)
 
 
 def _matrix(name: str, value: Any) -> np.ndarray[Any, Any]:
@@ -62,8 +66,9 @@ def _null_genes(name: str, value: Any) -> int | list[int] | str | None:
         return value
     if isinstance(value, str):
         raise ValueError(f"{name} must be 'auto', None, a number of genes or a list of columns, came {value!r}.")  # noqa: TRY004
-    if isinstance(value, list | tuple | np.ndarray):
-        columns = [check.non_negative_int(f"{name}[{i}]", column) for i, column in enumerate(value)]
+    if isinstance(value, Iterable) and getattr(value, "ndim", 1) == 1:
+        given = check.items(name, value, "columns")
+        columns = [check.non_negative_int(f"{name}[{i}]", column) for i, column in enumerate(given)]
         if len(set(columns)) < len(columns):
             raise ValueError(f"{name} names a column more than once.")
         return columns or None
@@ -213,9 +218,9 @@ class DAThresholdSettings(_Settings):
 class FilterSettings(_Settings):
     """Which cells are used, and in which groups results are reported as well."""
 
-    cell_filter: Any = _setting(None, _anything)
+    cell_filter: Any = _setting(None, _cells)
     """Cells to include: name of a boolean column, dictionary of column to values, mask or indices; None for all."""
-    groups: Any = _setting(None, _anything)
+    groups: Any = _setting(None, _cells)
     """Groups of cells for which results are reported as well."""
     min_cells: int = _setting(2, check.non_negative_int)
     """Fewest cells of each condition in a group."""

@@ -137,6 +137,53 @@ FORMS = {
     "mask": (GOOD, {"True": GOOD}),
     "indices": (np.array([3, 7]), {"True": np.isin(np.arange(N), [3, 7])}),
     "labels": (np.array(["b", "a"])[np.arange(N) % 2], {"a": np.arange(N) % 2 == 1, "b": np.arange(N) % 2 == 0}),
+    "categories in their order": (
+        pd.Categorical(np.arange(N) % 3, categories=[2, 1, 7, 0]),
+        {"2": IS_B, "1": IS_T, "0": IS_NK},
+    ),
+    "whole numbers, one per cell": (10 * (np.arange(N)[::-1] % 3), {"0": IS_B, "10": IS_T, "20": IS_NK}),
+    "whole numbers below 0 too": (np.arange(N) % 3 - 1, {"-1": IS_NK, "0": IS_T, "1": IS_B}),
+    "index of whole numbers, one per cell": (pd.Index(np.arange(N) % 3), {"0": IS_NK, "1": IS_T, "2": IS_B}),
+    "fractions, one per cell": (np.arange(N) % 3 / 2, {"0.0": IS_NK, "0.5": IS_T, "1.0": IS_B}),
+    "mask of 0 and 1": (GOOD.astype(np.uint8), {"True": GOOD}),
+    "mask of 0.0 and 1.0": (GOOD.astype(float), {"True": GOOD}),
+    "indices of all cells": (np.arange(N)[::-1], {"True": np.ones(N, dtype=bool)}),
+    "named masks of 0 and 1": (
+        {"array": GOOD.astype(int), "list": GOOD.astype(int).tolist(), "index": pd.Index(GOOD.astype(int))},
+        {"array": GOOD, "list": GOOD, "index": GOOD},
+    ),
+    "named series of 0 and 1": (
+        {
+            "by count": pd.Series(GOOD.astype(int)),
+            "by name": pd.Series(GOOD.astype(int), index=[f"cell{i}" for i in range(N)]).iloc[::-1],
+            "nullable": pd.Series(GOOD.astype(int), dtype="Int64"),
+            "fractions": pd.Series(GOOD.astype(float)),
+        },
+        {"by count": GOOD, "by name": GOOD, "nullable": GOOD, "fractions": GOOD},
+    ),
+    "named series of indices": ({"a": pd.Series([3, 7], index=["x", "y"])}, {"a": cells(3, 7)}),
+    "named indices of all cells": (
+        {"a": np.arange(N), "b": pd.Series(np.arange(N))},
+        {"a": np.ones(N, dtype=bool), "b": np.ones(N, dtype=bool)},
+    ),
+    "0 and 1 under the name of a column of text": ({"kind": GOOD.astype(int)}, {"kind": GOOD}),
+    "list of masks of 0 and 1, whole numbers, indices and a matrix": (
+        [GOOD.astype(int), np.arange(N)[::-1] % 3, [5, 3], np.arange(N), np.stack([GOOD, IS_T])],
+        {
+            "subset1": GOOD,
+            "subset2_0": IS_B,
+            "subset2_1": IS_T,
+            "subset2_2": IS_NK,
+            "subset3": cells(3, 5),
+            "subset4": np.ones(N, dtype=bool),
+            "subset5_1": GOOD,
+            "subset5_2": IS_T,
+        },
+    ),
+    "list of series": (
+        [pd.Series(GOOD.astype(int)), pd.Series(np.arange(N) % 3, index=[f"cell{i}" for i in range(N)]).iloc[::-1]],
+        {"subset1": GOOD, "subset2_0": IS_NK, "subset2_1": IS_T, "subset2_2": IS_B},
+    ),
     "matrix": (np.stack([GOOD, IS_T]), {"subset1": GOOD, "subset2": IS_T}),
     "matrix of zeros and ones": (np.stack([GOOD, IS_T]).astype(int), {"subset1": GOOD, "subset2": IS_T}),
 }
@@ -204,7 +251,25 @@ BAD_GROUPS = {
     "series of one": (pd.Series([True], index=["x"]), "came 1 value. Index it"),
     "short series": (pd.Series([True, False]), "index does not name the cells"),
     "number alone": (3, "groups must be the name of a column"),
-    "categorical": (pd.Categorical(["a"] * N), "groups must be the name of a column"),
+    "short categories": (pd.Categorical([3, 7]), "labels must name every cell: needed 120, came 2"),
+    "indices that repeat": (
+        np.array([3, 7, 3]),
+        r"groups \(True\) has 3 whole numbers, of which only 2 differ.* one value for each of the 120 cells",
+    ),
+    "named indices that repeat": ({"a": [3, 7, 3]}, r"groups\['a'\] has 3 whole numbers, of which only 2 differ"),
+    "indices that repeat in a list": ([GOOD, [3, 3]], r"groups \(subset2\) has 2 whole numbers, of which only 1"),
+    "short whole numbers as labels": (np.arange(N - 1) % 3, "of which only 3 differ.* If they are labels"),
+    "labels under a name": (
+        {"a": np.arange(N) % 3},
+        r"groups\['a'\] has a whole number for each of the 120 cells, so these are labels.*values == 0",
+    ),
+    "series of labels under a name": (
+        {"a": pd.Series(np.arange(N), index=[f"cell{i}" for i in range(N)])},
+        "so these are labels",
+    ),
+    "a number of its own for each cell": (np.arange(N) + 5, "each of the 120 cells has a number of its own"),
+    "a fraction of its own for each cell": (pd.Series(np.linspace(0, 1, N)), "has a number of its own.*pandas.cut"),
+    "no dimension": (np.array(3), "one or two dimensions, came 0"),
 }
 
 
@@ -238,6 +303,10 @@ FILTERS = {
     "series of objects": (pd.Series(np.array([True, False, None, True] * 30, dtype=object)), FLAGS),
     "indices": (np.array([0, 1]), np.arange(N) < 2),
     "list of indices": ([0, 1], np.arange(N) < 2),
+    "indices of all cells": (np.flatnonzero(np.ones(N)), np.ones(N, dtype=bool)),
+    "mask of 0 and 1": (GOOD.astype(np.int8), GOOD),
+    "list of 0 and 1": (GOOD.astype(int).tolist(), GOOD),
+    "series of 0 and 1": (pd.Series(GOOD.astype(int), index=[f"cell{i}" for i in range(N)]).iloc[::-1], GOOD),
     "any of several filters": ([{"kind": "NK"}, {"kind": "T cell", "good": True}], IS_NK | (IS_T & GOOD)),
     "any of several columns": (["good", "maybe"], GOOD | ODD),
     "columns and filters": (["good", {"kind": "NK"}], GOOD | IS_NK),
@@ -264,6 +333,9 @@ BAD_FILTERS = {
     "number": (3, "cell_filter must be the name"),
     "mixed list": (["good", 3], "A list as cell_filter"),
     "short mask": (GOOD[:9], "needed 120, came 9"),
+    "labels": (np.arange(N) % 3, "cell_filter has a whole number for each of the 120 cells, so these are labels"),
+    "indices that repeat": ([4, 4, 5], "cell_filter has 3 whole numbers, of which only 2 differ"),
+    "only zeros": (np.zeros(N, dtype=int), "leaves no cell of 120"),
     "two dimensions": (np.ones((2, N), dtype=bool), "one-dimensional"),
     "a report of labels that are gone": (
         {"__underrepresentation_data": {"NKT": ["A"]}, "kind": ["NKT"]},

@@ -85,6 +85,36 @@ def test_numbers_of_cells_mean_nothing_in_another_order():
         RunInfo(adata[5:].copy()).call_args()
 
 
+BY_ORDER = {
+    "indices": ({"a": list(range(50))}, False),
+    "a set of indices": ({"a": set(range(50))}, False),
+    "a range": ({"a": range(50)}, False),
+    "a mask of 0 and 1": ({"a": [int(i % 3 > 0) for i in range(90)]}, False),
+    "a mask of booleans": ({"a": [i % 3 > 0 for i in range(90)]}, False),
+    "labels in a list": ([["xyz"[i % 3] for i in range(90)]], False),
+    "whole numbers in a list": ([[i % 3 for i in range(90)]], False),
+    "an array of labels": (np.array(list("xyz" * 30)), True),
+    "categories in a list": ([pd.Categorical(list("xyz" * 30), categories=["z", "y", "x"])], True),
+    "an array of whole numbers": (np.arange(90) % 3, True),
+}
+
+
+@pytest.mark.filterwarnings("ignore::kompot.errors.RepresentationWarning")
+@pytest.mark.parametrize(("groups", "lost"), BY_ORDER.values(), ids=BY_ORDER)
+def test_groups_that_go_by_the_order_of_cells(groups, lost):
+    adata = small_adata(n_cells=90)
+    run_de(adata, filter=kompot.FilterSettings(groups=groups))
+    run = RunInfo(adata)
+    if lost:
+        assert run.unrecoverable == ["filter.groups"]
+        return
+    assert run.unrecoverable == []
+    expected = adata.copy()
+    run_de(adata, storage=REPLACE, filter=run.call_args()["filter"])
+    assert_same_results(adata, expected)
+    assert "cells by number" in RunInfo(adata[::-1].copy()).unrecoverable[0]
+
+
 def test_numbers_that_are_values_mean_the_same_in_any_order():
     adata = with_donors(small_adata())
     adata.obs["batch"] = np.arange(120) % 3

@@ -10,9 +10,10 @@ from anndata import AnnData
 
 from kompot import _checks as check
 from kompot._typing import Bools
+from kompot.anndata.cell_vectors import array_mask
 from kompot.anndata.extract import label_column
 from kompot.anndata.groups import parse_groups
-from kompot.anndata.selectors import all_of, array_mask, boolean_values, is_array
+from kompot.anndata.selectors import all_of, boolean_values, is_array
 
 _ARGUMENT = "cell_filter"
 REPORT_KEY = "__underrepresentation_data"
@@ -28,9 +29,9 @@ def filtered_cells(adata: AnnData, cell_filter: Any) -> Bools:
         The object.
     cell_filter
         None for all cells; the name of a boolean column of `adata.obs`; a dictionary of column to value or values, all
-        of which must hold; a boolean mask, indices or a Series (aligned by its index); or a list of names or
-        dictionaries, of which any must hold. The result of `check_underrepresentation` leaves out the groups it found:
-        their cells by name, or else, where the names of the cells are others, by the column of the groups.
+        of which must hold; a mask (booleans or 0 and 1), indices or a Series (aligned by its index); or a list of names
+        or dictionaries, of which any must hold. The result of `check_underrepresentation` leaves out the groups it
+        found: their cells by name, or else, where the names of the cells are others, by the column of the groups.
 
     Returns
     -------

@@ -196,7 +196,14 @@ def _source_name(layer: str | None) -> str:
     return "adata.X" if layer is None else f"adata.layers[{layer!r}]"
 
 
-def gene_columns(adata: AnnData, genes: str | Sequence[str] | None) -> Ints:
+def gene_names(genes: Any) -> list[Any] | None:
+    """Names of genes as the user gave them, read once: from any iterable of names, or one name alone; None for all."""
+    if genes is None or isinstance(genes, str):
+        return None if genes is None else [genes]
+    return check.items("genes", genes, "names")
+
+
+def gene_columns(adata: AnnData, genes: Sequence[str] | None) -> Ints:
     """Columns of the genes to analyse, in the order of `adata.var_names`.
 
     Parameters
@@ -204,7 +211,7 @@ def gene_columns(adata: AnnData, genes: str | Sequence[str] | None) -> Ints:
     adata
         The object; its var_names must be unique.
     genes
-        Names, each once; one name alone is accepted as text; None for all.
+        Names, each once; None for all.
 
     Returns
     -------
@@ -219,7 +226,7 @@ def gene_columns(adata: AnnData, genes: str | Sequence[str] | None) -> Ints:
         )
     if genes is None:
         return np.arange(adata.n_vars)
-    names = pd.Index([genes] if isinstance(genes, str) else list(genes))
+    names = pd.Index(genes)
     if not len(names):
         raise ValueError("genes is empty: needed at least one name of adata.var_names, or None for all genes.")
     if not names.is_unique:

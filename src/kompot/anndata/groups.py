@@ -12,13 +12,14 @@ from pandas.api.extensions import ExtensionArray
 
 from kompot import _checks as check
 from kompot._typing import Bools
+from kompot.anndata.cell_vectors import array_mask, meaning
 from kompot.anndata.extract import label_column, plain_label
 from kompot.anndata.selectors import (
     aligned,
     all_of,
-    array_mask,
     boolean_values,
     cells_of,
+    counted_text,
     is_array,
     is_boolean,
     is_collection,
@@ -40,11 +41,12 @@ def parse_groups(adata: AnnData, groups: Any) -> dict[str, Bools]:
         - the name of a column of text, categories (one group each, in their order) or booleans (one group, "True");
         - a dictionary of name to mask, indices or Series; of column to value or values (one group, all must hold, named
           `column=a+b_AND_other=c`); of name to such a dictionary; or of name to a value found in any column. Whole
-          numbers are indices of cells; under the name of a column that has all of them as values, where they could be
-          either, they are an error;
+          numbers that could be indices of cells and, under the name of a column that has all of them, values are an
+          error;
         - a list of such dictionaries, or of masks, indices or label arrays (`subset1`, `subset2`, ...);
-        - a Series (aligned by its index), an array of labels, a mask or indices (group "True"), or a matrix of masks
-          (one group per row).
+        - an array of labels, a mask or indices (group "True"), or a matrix of masks (one group per row). Which of
+          these a vector of whole numbers is: see `kompot.anndata.cell_vectors`;
+        - a Series of labels (aligned by its index), like a column, but of numbers too: 0 and 1 are two groups.
 
     Returns
     -------
@@ -54,8 +56,8 @@ def parse_groups(adata: AnnData, groups: Any) -> dict[str, Bools]:
     Raises
     ------
     TypeError, ValueError
-        For anything else, unknown columns and values, masks of the wrong length, indices out of range and whole
-        numbers that could be either.
+        For anything else, unknown columns and values, masks of the wrong length, indices out of range or given twice,
+        whole numbers that could be either, and a different number for each cell as labels.
 
     Examples
     --------
@@ -71,7 +73,7 @@ def parse_groups(adata: AnnData, groups: Any) -> dict[str, Bools]:
     if isinstance(groups, pd.Series):
         series = aligned(adata, groups, _ARGUMENT)
         return _by_label(series, _ARGUMENT, numbers=True)
-    if isinstance(groups, np.ndarray):
+    if isinstance(groups, np.ndarray | pd.Index | ExtensionArray):
         return _from_array(adata, groups, "True")
     if isinstance(groups, list | tuple):
         return _from_list(adata, list(groups))
@@ -88,8 +90,10 @@ def _by_label(labels: pd.Series[Any], source: str, *, numbers: bool = False) -> 
         values = [value for value in labels.cat.categories if value in used]
     elif pd.api.types.is_bool_dtype(labels):
         return {"True": boolean_values(labels, source)}
-    elif is_text(labels) or numbers:
+    elif is_text(labels):
         values = [plain_label(value) for value in pd.unique(labels.dropna())]
+    elif numbers:
+        values = _different_numbers(labels, source)
     else:
         raise ValueError(
             f"{source} is numeric ({labels.dtype}), so it names no groups. Convert it, for example with "
@@ -99,6 +103,18 @@ def _by_label(labels: pd.Series[Any], source: str, *, numbers: bool = False) -> 
     if len(set(names)) < len(names):
         raise ValueError(f"{source} has different labels with the same text; make them differ.")
     return {name: labelled(labels, value) for name, value in zip(names, values, strict=True)}
+
+
+def _different_numbers(labels: pd.Series[Any], source: str) -> list[Any]:
+    """Numbers that serve as labels, sorted; a different one for each cell is a measurement or a name."""
+    known = labels.dropna()
+    values = sorted(plain_label(value) for value in pd.unique(known))
+    if len(values) == len(known) > 1:
+        raise ValueError(
+            f"{source}: each of the {counted_text(len(known), 'cell')} has a number of its own, and would be a group "
+            f"of its own. Give each cell the label of its group, for example with pandas.cut."
+        )
+    return values
 
 
 def _from_dict(adata: AnnData, groups: Mapping[Any, Any]) -> dict[str, Bools]:
@@ -212,13 +228,17 @@ def _from_array(adata: AnnData, values: Any, name: str, prefix: str = "") -> dic
     if array.ndim == 2:
         if array.shape[1] != adata.n_obs or not (array.dtype == np.bool_ or np.isin(array, (0, 1)).all()):
             raise ValueError(f"A matrix as groups must hold one mask per row: needed k x {adata.n_obs} booleans.")
-        return {f"subset{i}": row.astype(np.bool_) for i, row in enumerate(array, start=1)}
-    if is_boolean(values) or array.dtype.kind in "iu":
+        return {f"{prefix or 'subset'}{i}": row.astype(np.bool_) for i, row in enumerate(array, start=1)}
+    if array.ndim != 1:
+        raise ValueError(f"groups ({name}) must have one or two dimensions, came {array.ndim}.")
+    # Categories are labels even where they are whole numbers.
+    categories = isinstance(getattr(values, "dtype", None), pd.CategoricalDtype) and not is_boolean(array)
+    if not categories and meaning(adata, values) != "labels":
         return {name: array_mask(adata, values, f"groups ({name})")}
     if len(array) != adata.n_obs:
         raise ValueError(f"groups: labels must name every cell: needed {adata.n_obs}, came {len(array)}.")
     plain = values if isinstance(values, ExtensionArray) else array  # a Categorical keeps its order
     series = aligned(adata, values, _ARGUMENT) if isinstance(values, pd.Series) else pd.Series(plain)
     labels = _by_label(series, _ARGUMENT, numbers=True)
-    order = sorted(labels) if not prefix else list(labels)
-    return {prefix + label: labels[label] for label in order}
+    in_order = bool(prefix) or isinstance(values, ExtensionArray) or array.dtype.kind in "iuf"
+    return {prefix + label: labels[label] for label in (labels if in_order else sorted(labels))}

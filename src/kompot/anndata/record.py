@@ -130,14 +130,16 @@ def filter_record(settings: FilterSettings) -> dict[str, Any]:
 
 
 def labels_as_lists(value: Any) -> Any:
-    """Arrays of labels, in dictionaries and lists too, as lists; masks and indices as they are."""
+    """Arrays of labels in dictionaries, which are values of a column, as lists; other arrays as they are."""
     if isinstance(value, dict):
-        return {key: labels_as_lists(item) for key, item in value.items()}
+        return {key: list(item) if _are_labels(item) else labels_as_lists(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [labels_as_lists(item) for item in value]
-    if isinstance(value, np.ndarray | pd.Index | pd.Categorical) and value.ndim == 1 and is_text(value):
-        return list(value)
     return value
+
+
+def _are_labels(value: Any) -> bool:
+    return isinstance(value, np.ndarray | pd.Index | pd.Categorical) and value.ndim == 1 and is_text(value)
 
 
 def _short(record: dict[str, Any]) -> dict[str, Any]:
@@ -160,24 +162,27 @@ def position_record(request: DERequest) -> dict[str, str]:
     settings, digests = request.settings, {}
     groups = settings.filter.groups
     parts = list(groups.values()) if isinstance(groups, dict) else groups if isinstance(groups, list | tuple) else []
-    if any(map(are_positions, [settings.filter.cell_filter, groups, *parts])):
+    if any(are_positions(part, len(request.X)) for part in [settings.filter.cell_filter, groups, *parts]):
         digests["cells"] = names_digest(request.all_cells)
     if isinstance(settings.fdr.null_genes, list):
         digests["genes"] = names_digest(request.all_genes)
     return digests
 
 
-def are_positions(value: Any) -> bool:
-    """Whether a filter or a group is a list or an array of whole numbers, which are those of cells.
+def are_positions(value: Any, n_cells: int) -> bool:
+    """Whether a filter or a group goes by the order of the cells: by indices, or by a flag or label for each cell.
 
     Examples
     --------
-    >>> are_positions([0, 5]), are_positions({"batch": [0, 5]}), are_positions([True, False])
-    (True, False, False)
+    >>> are_positions([0, 5], 120), are_positions({0, 5}, 120), are_positions([True, False, True], 3)
+    (True, True, True)
+    >>> are_positions({"batch": [0, 5]}, 120), are_positions(["good", "high"], 120), are_positions([True, False], 120)
+    (False, False, False)
     """
-    if not isinstance(value, list | tuple | np.ndarray):
+    if not isinstance(value, list | tuple | set | frozenset | np.ndarray) or not len(value):
         return False
-    return bool(len(value)) and all(isinstance(item, int | np.integer) and not isinstance(item, bool) for item in value)
+    numbers = all(isinstance(item, int | np.integer) and not isinstance(item, bool) for item in value)
+    return numbers or len(value) == n_cells
 
 
 def mapping_with_groups(request: DERequest) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from anndata import AnnData
 
@@ -155,6 +154,7 @@ def check_underrepresentation(
     require_anndata(adata)
     min_cells = check.non_negative_int("min_cells", min_cells)
     min_percentage = None if min_percentage is None else check.percentage("min_percentage", min_percentage)
+    groups = check.read_once(groups)
     masks = parse_groups(adata, groups)
     counts = count_cells(masks, _condition_masks(adata, groupby, conditions))
     found = underrepresented(masks, counts, min_cells=min_cells, min_percentage=min_percentage)
@@ -182,7 +182,8 @@ def _condition_masks(adata: AnnData, groupby: str, conditions: Sequence[Any] | N
     known = [plain_label(value) for value in (column.cat.categories if categorical else pd.unique(column.dropna()))]
     if isinstance(conditions, str):
         raise TypeError(f"conditions must be a list of labels, came {conditions!r}; write [{conditions!r}].")
-    wanted = known if conditions is None else [plain_label(label) for label in conditions]
+    given = [] if conditions is None else check.items("conditions", conditions, "labels")
+    wanted = known if conditions is None else [plain_label(label) for label in given]
     if conditions is not None and not any(label in known for label in wanted):
         raise ValueError(
             f"conditions: needed at least one label that occurs in adata.obs[{groupby!r}], came "
@@ -198,7 +199,7 @@ def _group_names(groups: Any, masks: Mapping[str, Bools]) -> dict[str, Any]:
         return {groups: list(masks)}
     if isinstance(groups, Mapping):
         return {str(next(iter(groups))): list(masks)} if groups else {}
-    return {"selection": list(masks)} if isinstance(groups, pd.Series | np.ndarray) else {}
+    return {} if isinstance(groups, list | tuple) else {"selection": list(masks)}
 
 
 def _rule(report: RepresentationReport) -> str:

@@ -214,7 +214,7 @@ def build_request(
     conditions = (extract.plain_label(conditions[0]), extract.plain_label(conditions[1]))
     X = extract.cell_states(adata, obsm_key)
     matrix = extract.expression(adata, layer)
-    columns = extract.gene_columns(adata, genes)
+    columns = extract.gene_columns(adata, extract.gene_names(genes))
     cells = select_cells(adata, groupby, conditions, settings.filter)
     result_key = settings.storage.result_key or storage_key("de")
     check_containers(adata, "de", result_key)

@@ -1,4 +1,4 @@
-"""Which cells a user means: columns, values, masks, indices and tables become masks over the cells of the object."""
+"""Which cells a user means: names and values of columns become masks over the cells of the object."""
 
 from __future__ import annotations
 
@@ -157,51 +157,6 @@ def is_boolean(values: Any) -> bool:
     return array.dtype == np.bool_ or (
         array.dtype == object and array.size > 0 and all(isinstance(v, bool | np.bool_) for v in array.flat)
     )
-
-
-def array_mask(adata: AnnData, values: Any, argument: str) -> Bools:
-    """A mask from booleans (one per cell), from indices of cells, or from a Series of booleans.
-
-    Parameters
-    ----------
-    adata
-        The object.
-    values
-        Array (also of pandas), list or Series.
-    argument
-        Where it came from, for messages.
-
-    Returns
-    -------
-    Bools
-        n_cells.
-    """
-    if isinstance(values, pd.Series) and not pd.api.types.is_integer_dtype(values.dtype):
-        return boolean_values(aligned(adata, values, argument), argument)
-    if isinstance(values, ExtensionArray) and is_boolean(values):
-        _require_one_per_cell(adata, len(values), argument)
-        return boolean_values(pd.Series(values), argument)
-    array = np.asarray(values)
-    if array.ndim != 1:
-        raise ValueError(f"{argument} must be one-dimensional, came {array.ndim} dimensions.")
-    if is_boolean(array):
-        _require_one_per_cell(adata, len(array), argument)
-        return array.astype(np.bool_)
-    if array.dtype.kind not in "iu":
-        raise ValueError(f"{argument} must hold booleans (one per cell) or indices of cells, came dtype {array.dtype}.")
-    if len(array) and (array.min() < 0 or array.max() >= adata.n_obs):
-        raise ValueError(
-            f"{argument} has indices from {array.min()} to {array.max()}, but the object has "
-            f"{counted_text(adata.n_obs, 'cell')}."
-        )
-    mask = np.zeros(adata.n_obs, dtype=np.bool_)
-    mask[array] = True
-    return mask
-
-
-def _require_one_per_cell(adata: AnnData, length: int, argument: str) -> None:
-    if length != adata.n_obs:
-        raise ValueError(f"{argument} must have one value per cell: needed {adata.n_obs}, came {length}.")
 
 
 def is_array(value: Any) -> bool:

@@ -147,7 +147,8 @@ def build_smooth_request(
     used = condition_cells(adata, groupby, condition)
     X = extract.cell_states(adata, obsm_key)
     matrix = extract.expression(adata, layer)
-    columns = extract.gene_columns(adata, genes)
+    names = extract.gene_names(genes)
+    columns = extract.gene_columns(adata, names)
     check_containers(adata, "smooth", settings.storage.result_key or storage_key("smooth"))
     check_model(settings.model.model1, X.shape[1], len(columns))
     if settings.model.model1 is None:
@@ -161,7 +162,6 @@ def build_smooth_request(
                 "Fit kompot.ExpressionModel with samples, or leave sample_col out."
             )
     warn_of_unused(vars(settings), unused, "kompot.smooth_expression", extra)
-    named = None if genes is None else [genes] if isinstance(genes, str) else [str(gene) for gene in genes]
     owner, n_dims = "kompot.smooth_expression", X.shape[1]
     parameters = estimator_parameters(RegressionParameters, settings.gp, _GP_NAMES, extra, owner, n_dims)
     samples = None if sample_col is None else extract.sample_labels(adata, sample_col, used)
@@ -170,7 +170,7 @@ def build_smooth_request(
         condition=condition,
         obsm_key=obsm_key,
         layer=layer,
-        genes=named,
+        genes=None if names is None else list(map(str, names)),
         sample_col=sample_col,
         settings=settings,
         extra=dict(extra),

@@ -60,7 +60,7 @@ def compute_fdr(real: Any, null: Any, threshold: float = 0.05, gene_names: Seque
     {'a': False, 'b': True}
     """
     distances = _distances("real", real)
-    names = None if gene_names is None else list(gene_names)
+    names = None if gene_names is None else check.items("gene_names", gene_names, "names")
     if names is not None and len(names) != len(distances):
         raise ValueError(f"gene_names must name every distance: needed {len(distances)} names, came {len(names)}.")
     result = false_discovery_rates(distances, _null("null", null), check.fraction("threshold", threshold))

@@ -128,6 +128,7 @@ class ExpressionModel:
         """
         X = check.coordinates("X", X)
         matrix, _ = expression_matrix("Y", Y, len(X))
+        samples = None if samples is None else check.items("samples", samples, "labels")
         if samples is not None and len(samples) != len(X):
             raise ValueError(f"samples must name the sample of each cell: needed {len(X)}, came {len(samples)}.")
         self.fit_cells(X, row_source(matrix), np.ones(len(X), dtype=np.bool_), samples)

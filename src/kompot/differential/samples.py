@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kompot._checks import items
 from kompot._typing import Bools, Float64, Ints
 from kompot.differential.groups import CellGroups
 from kompot.errors import SkippedSampleWarning, warn
@@ -114,10 +115,14 @@ def joined_samples(samples1: Any, samples2: Any, sizes: tuple[int, int]) -> Any:
     """Samples of the cells of both conditions, one after the other; None where there are none."""
     if samples1 is None and samples2 is None:
         return None
-    came = tuple(None if samples is None else len(samples) for samples in (samples1, samples2))
+    both = [
+        None if samples is None else items(f"samples{number}", samples, "labels")
+        for number, samples in enumerate((samples1, samples2), start=1)
+    ]
+    came = tuple(None if samples is None else len(samples) for samples in both)
     if came != sizes:
         raise ValueError(
             f"samples1 and samples2 must name the sample of each cell of their condition: needed {sizes[0]} and "
             f"{sizes[1]}, came {came[0]} and {came[1]}."
         )
-    return np.concatenate([np.asarray(samples1, dtype=object), np.asarray(samples2, dtype=object)])
+    return np.concatenate([np.asarray(samples, dtype=object) for samples in both])
