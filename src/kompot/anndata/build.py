@@ -279,7 +279,7 @@ def _complete(request: DERequest, injection: Injection, track: Track) -> tuple[l
     if not missing:
         return brought, []
     groups = [request.X[request.condition == code] for code in (0, 1)]
-    parameters = replace(request.parameters, cov_func=prepare_kernel(request.parameters, groups))
+    parameters = replace(request.parameters, cov_func=prepare_kernel(request.parameters, groups), nn_distances=None)
     everything = np.arange(injection.width)
     for code in missing:
         given = brought[code]

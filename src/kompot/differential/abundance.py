@@ -13,8 +13,8 @@ from kompot.differential.fit_densities import FittedConditions, condition_masks,
 from kompot.differential.result import AbundanceChange
 from kompot.differential.samples import SampleMasks, joined_samples, require_both, sample_masks
 from kompot.errors import OffsetWarning, warn
-from kompot.gp.density_estimator import given_distances
 from kompot.gp.features import FeatureTable
+from kompot.gp.length_scale import given_distances
 from kompot.gp.parameters import DensityParameters, density_parameters
 from kompot.stats.abundance import change_statistics
 from kompot.stats.offset import label_offset

@@ -145,7 +145,9 @@ class _Objective:
 
 
 def _factor(hessian: Float64) -> Float64:
-    return cholesky(hessian, "The Hessian of the log density", "Check nn_distances, d and mu for extreme values.")
+    return cholesky(
+        hessian, "The Hessian of the log density", "Check nn_distances, d and mu for extreme values, and cov_func."
+    )
 
 
 def fit_density(cells: FeatureTable, used: Bools, nn_distances: Float64, *, d: float, mu: float) -> DensityFit:

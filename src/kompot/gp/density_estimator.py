@@ -14,6 +14,7 @@ from kompot.errors import DuplicateCellsWarning, warn
 from kompot.gp.density import DensityFit, fit_density, log_ball_volume
 from kompot.gp.dimension import fractal_dimension
 from kompot.gp.features import Features, FeatureTable
+from kompot.gp.length_scale import given_distances
 from kompot.gp.neighbors import nearest_distances
 from kompot.gp.parameters import DensityParameters, density_parameters
 from kompot.gp.predictor import Predictor
@@ -99,19 +100,6 @@ class DensityPredictor:
         """The predictor that `save` wrote to `path`."""
         features, posterior, settings = load_posterior(path, "DensityPredictor")
         return cls(Predictor(features, posterior, squeeze=True), settings["n_cells"], settings["d"])
-
-
-def given_distances(nn_distances: Any, n_cells: int) -> Float64:
-    """The user's distances to the nearest neighbour, checked: n_cells, finite, not negative."""
-    distances = check.numeric_array("nn_distances", nn_distances).astype(np.float64)
-    if distances.shape != (n_cells,):
-        raise ValueError(
-            f"nn_distances must hold one distance per cell (condition after condition): needed ({n_cells},), came "
-            f"{distances.shape}."
-        )
-    if not (np.isfinite(distances) & (distances >= 0)).all():
-        raise ValueError("nn_distances must be finite and not negative.")
-    return distances
 
 
 def positive_distances(nn_distances: Float64) -> Float64:

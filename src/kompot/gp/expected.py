@@ -15,9 +15,10 @@ import numpy as np
 
 from kompot._typing import Float64
 from kompot.gp.features import features_at
+from kompot.gp.kernel_check import require_covariance
 from kompot.gp.kernels import Kernel
 from kompot.gp.landmarks import PivotedCholesky
-from kompot.gp.length_scale import length_scale
+from kompot.gp.length_scale import given_distances, length_scale
 from kompot.gp.neighbors import nearest_of_some
 from kompot.gp.parameters import GPParameters
 from kompot.gp.pool import LANDMARK_SHARE, Chosen, Sample, Target, chosen_at, chosen_of, grow, truncate_axes
@@ -60,10 +61,11 @@ def expected_kernel(parameters: GPParameters, groups: Sequence[Float64]) -> Kern
     Kernel
         As `kompot.gp.prepare.prepare_kernel` gives, but for the sampling error of the length scale (a few per cent).
     """
+    given = None if parameters.nn_distances is None else given_distances(parameters.nn_distances, sum(map(len, groups)))
 
     def estimate() -> float:
-        if parameters.nn_distances is not None:
-            return length_scale(np.asarray(parameters.nn_distances, dtype=np.float64), parameters.ls_factor)
+        if given is not None:
+            return length_scale(given, parameters.ls_factor)
         rng = np.random.default_rng(parameters.seed)
         sizes = np.array([len(X) for X in groups])
         shares = np.ceil(_SAMPLED_DISTANCES * sizes / sizes.sum()).astype(np.int64)
@@ -71,7 +73,9 @@ def expected_kernel(parameters: GPParameters, groups: Sequence[Float64]) -> Kern
         distances = [nearest_of_some(X, rows) for X, rows in zip(groups, some, strict=True)]
         return length_scale(np.concatenate(distances), parameters.ls_factor)
 
-    return parameters.kernel(estimate)
+    kernel = parameters.kernel(estimate)
+    require_covariance(kernel, groups, parameters.kernel_name)
+    return kernel
 
 
 def expected_features(parameters: GPParameters, kernel: Kernel, X: Float64) -> ExpectedFeatures:

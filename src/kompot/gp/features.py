@@ -14,12 +14,21 @@ from scipy import linalg
 
 from kompot._memory import available_bytes
 from kompot._typing import Bools, Float64, Ints
-from kompot.gp.kernels import Kernel
-from kompot.gp.linalg import add_to_diagonal, column_sums_of_squares, product, solve_lower_transposed, solve_rows
+from kompot.gp.kernels import Kernel, is_own
+from kompot.gp.linalg import (
+    NotPositiveDefiniteError,
+    add_to_diagonal,
+    column_sums_of_squares,
+    product,
+    solve_lower_transposed,
+    solve_rows,
+)
 
 _CHUNK_BYTES = 64_000_000
 _ALWAYS_KEPT_BYTES = 128_000_000
 _KEPT_SHARE = 0.2
+# Share of the variance. Landmarks close to each other amplify rounding; a function that is no covariance goes beyond.
+_MISSED_BY_ROUNDING = 0.01
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,14 @@ class Features:
 
     def residual(self, X: Float64, phi: Float64) -> Float64:
         """Prior variance that the features `phi` of `X` miss: n_cells, never negative."""
-        return np.maximum(self.kernel.diagonal(X) - column_sums_of_squares(phi.T), 0.0)
+        variance = self.kernel.diagonal(X)
+        missed = variance - column_sums_of_squares(phi.T)
+        if not is_own(self.kernel) and (missed < -_MISSED_BY_ROUNDING * np.abs(variance).max(initial=0.0)).any():
+            raise NotPositiveDefiniteError(
+                "cov_func is not positive semi-definite: the landmarks explain more variance of a cell than it has, so "
+                "it is no covariance. Use a kernel of kompot.gp.kernels, or sums and products of them."
+            )
+        return np.maximum(missed, 0.0)
 
     def rows_per_chunk(self) -> int:
         """Cells whose features fit comfortably in memory at once."""
@@ -158,6 +174,11 @@ def features_at(landmarks: Float64, kernel: Kernel, jitter: float = 0.0) -> Feat
     if info == 0 and np.diagonal(factor).min() ** 2 > rounding * len(K):
         return Features(kernel, landmarks, factor)
     values, vectors = linalg.eigh(K, check_finite=False)
+    if values[0] < -max(1e-5 * values[-1], rounding * len(K)):
+        raise NotPositiveDefiniteError(
+            f"The kernel matrix of the landmarks has eigenvalues from {values[0]:.2g} to {values[-1]:.2g}, so it is no "
+            f"covariance; check cov_func and the landmarks."
+        )
     keep = values > rounding * len(K)
     if not keep.any():
         raise ValueError("The kernel matrix of the landmarks is zero; check cov_func and the landmarks.")

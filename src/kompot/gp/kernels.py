@@ -9,12 +9,12 @@ dictionaries for saving. With `d = |x - y| / length_scale` they are those of Ras
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from kompot._checks import positive_float
+from kompot._checks import numeric_array, positive_float, show
 from kompot.gp.linalg import column_sums_of_squares, product
 
 if TYPE_CHECKING:
@@ -212,14 +212,28 @@ class CallableKernel(Kernel):
 
     function: Callable[[Float64, Float64], Any]
     """Positive semi-definite; called with two (n x n_dims) arrays."""
+    name: str = field(default="cov_func", compare=False)
+    """Where it comes from, for messages."""
 
     def __call__(self, X: Float64, Y: Float64) -> Float64:
+        try:
+            returned = self.function(X, Y)
+        except TypeError as error:
+            raise TypeError(
+                f"{self.name} must be callable as k(X, Y) with two arrays (cells x dimensions): {error}"
+            ) from error
         # A copy, because the caller works in place and the function may keep what it returned.
-        matrix = np.array(self.function(X, Y), dtype=np.float64)
+        matrix = numeric_array(f"What {self.name} returns", returned).astype(np.float64)
         if matrix.shape != (len(X), len(Y)):
             raise ValueError(
-                f"cov_func must return one row per row of X and one column per row of Y: needed "
+                f"{self.name} must return one row per row of X and one column per row of Y: needed "
                 f"{(len(X), len(Y))}, came {matrix.shape}."
+            )
+        # A sum is finite unless a value is not, or it overflows.
+        if not np.isfinite(matrix.sum()) and not np.isfinite(matrix).all():
+            bad = int((~np.isfinite(matrix)).sum())
+            raise ValueError(
+                f"{self.name} returned NaN or infinite values for {bad:,} of {matrix.size:,} pairs of cells."
             )
         return matrix
 
@@ -268,13 +282,22 @@ def kernel_from_dict(spec: KernelSpec) -> Kernel:
     return _BY_NAME[spec["kind"]](**numbers)
 
 
-def as_kernel(cov_func: object) -> Kernel:
+def is_own(kernel: Kernel) -> bool:
+    """Whether a kernel is one of this module, or a sum or product of such: a covariance for certain."""
+    if isinstance(kernel, Sum | Product):
+        return is_own(kernel.left) and is_own(kernel.right)
+    return type(kernel) in _BY_NAME.values()
+
+
+def as_kernel(cov_func: object, name: str = "cov_func") -> Kernel:
     """A kernel from a kernel or from any `k(X, Y) -> matrix`.
 
     Parameters
     ----------
     cov_func
         A `Kernel`, or a callable that returns covariances (a mellon covariance included).
+    name
+        Where it comes from, for messages.
 
     Returns
     -------
@@ -284,8 +307,8 @@ def as_kernel(cov_func: object) -> Kernel:
     if isinstance(cov_func, Kernel):
         return cov_func
     if callable(cov_func):
-        return CallableKernel(cov_func)
-    raise TypeError(f"cov_func must be a kernel of kompot.gp.kernels or callable as k(X, Y), came {cov_func!r}.")
+        return CallableKernel(cov_func, name)
+    raise TypeError(f"{name} must be a kernel of kompot.gp.kernels or callable as k(X, Y), came {show(cov_func)}.")
 
 
 def _as_kernel(other: Kernel | float) -> Kernel:

@@ -98,7 +98,17 @@ class GPParameters:
         """The kernel; the length scale is only estimated if it is needed."""
         if self.cov_func is not None:
             return as_kernel(self.cov_func)
-        return as_kernel(self.cov_func_curry(self.ls if self.ls is not None else length_scale()))
+        ls = self.ls if self.ls is not None else length_scale()
+        try:
+            made = self.cov_func_curry(ls)
+        except TypeError as error:
+            raise TypeError(f"cov_func_curry must make a kernel from a length scale alone: {error}") from error
+        return as_kernel(made, self.kernel_name)
+
+    @property
+    def kernel_name(self) -> str:
+        """Where the kernel comes from, for messages."""
+        return "cov_func" if self.cov_func is not None else "The kernel that cov_func_curry makes"
 
     def landmark_matrix(self, n_dims: int) -> Float64 | None:
         """The user's landmarks, checked against the width of the cell states."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from kompot import _checks as check
 from kompot._typing import Bools, Float64
 from kompot.gp.features import FeatureTable, features_at
+from kompot.gp.kernel_check import require_covariance
 from kompot.gp.kernels import Kernel
-from kompot.gp.length_scale import length_scale, pooled_nearest_distances
+from kompot.gp.length_scale import given_distances, length_scale, pooled_nearest_distances
 from kompot.gp.parameters import GPParameters
 from kompot.gp.selection import Approximation, assess, select_features
 
@@ -26,22 +24,17 @@ def prepare_kernel(parameters: GPParameters, groups: list[Float64]) -> Kernel:
     Returns
     -------
     Kernel
-        With the length scale given or estimated.
+        With the length scale given or estimated. Distances given (`nn_distances`) that are none, and a kernel of the
+        user that is no covariance on a few cells, are errors.
     """
+    given = None if parameters.nn_distances is None else given_distances(parameters.nn_distances, sum(map(len, groups)))
 
     def estimate() -> float:
-        distances = parameters.nn_distances
-        if distances is None:
-            distances = pooled_nearest_distances(groups)
-        distances = check.numeric_array("nn_distances", distances).astype(np.float64)
-        n_cells = sum(map(len, groups))
-        if distances.shape != (n_cells,):
-            raise ValueError(
-                f"nn_distances must hold one distance per cell: needed ({n_cells},), came {distances.shape}."
-            )
-        return length_scale(distances, parameters.ls_factor)
+        return length_scale(pooled_nearest_distances(groups) if given is None else given, parameters.ls_factor)
 
-    return parameters.kernel(estimate)
+    kernel = parameters.kernel(estimate)
+    require_covariance(kernel, groups, parameters.kernel_name)
+    return kernel
 
 
 def prepare_features(
