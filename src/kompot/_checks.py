@@ -160,6 +160,21 @@ def _require_rows(name: str, good: np.ndarray[Any, Any], what: str) -> None:
         )
 
 
+def distances(name: str, value: Any, *, missing: bool = False) -> Float64:
+    """`value` as a vector of at least one finite, non-negative distance; NaN is refused unless some may be missing."""
+    array, needed = numeric_array(name, value), "must be a vector of at least one finite, non-negative distance"
+    if array.ndim != 1 or not len(array) or array.dtype == np.bool_:
+        raise ValueError(f"{name} {needed}, came {show(array)}.")
+    vector = array.astype(np.float64)
+    kinds = {"NaN": np.isnan(vector) & (not missing), "infinite": np.isinf(vector), "negative": vector < 0}
+    for what, bad in kinds.items():
+        if bad.any():
+            raise ValueError(
+                f"{name} {needed}, but {bad.sum()} of {len(vector)} are {what} (the first at index {np.argmax(bad)})."
+            )
+    return vector
+
+
 # What is no list but holds items; an iterator holds them once.
 _PASSED_ON = (Iterator, KeysView, ValuesView, ItemsView, range)
 

@@ -75,15 +75,6 @@ def _null_genes(name: str, value: Any) -> int | list[int] | str | None:
     return check.non_negative_int(name, value)
 
 
-def _distances(name: str, value: Any) -> np.ndarray[Any, Any]:
-    array = check.numeric_array(name, value).astype(np.float64)
-    if array.ndim != 1 or not len(array) or not (array >= 0).all() or np.isinf(array).any():
-        raise ValueError(
-            f"{name} must be a vector of at least one finite, non-negative distance, came {check.show(array)}."
-        )
-    return array
-
-
 def _two_matrices(name: str, value: Any) -> tuple[Any, Any]:
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise TypeError(f"{name} must be a pair (expression of condition 1, of condition 2), came {check.show(value)}.")
@@ -192,7 +183,7 @@ class FDRSettings(_Settings):
     """Seed of the choice and shuffling of null genes; None is a fixed seed."""
     threshold: float = _setting(0.05, check.fraction)
     """Local false discovery rate below which a gene is called differentially expressed."""
-    null_mahalanobis: np.ndarray[Any, Any] | None = _setting(None, _optional(_distances))
+    null_mahalanobis: np.ndarray[Any, Any] | None = _setting(None, _optional(check.distances))
     """Null distances to use instead of shuffled genes, n_null."""
     null_expression: tuple[Any, Any] | None = _setting(None, _optional(_two_matrices))
     """Null expression of the cells of condition 1 and of condition 2 (cells x null genes), fitted like the genes."""

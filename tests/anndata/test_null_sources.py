@@ -99,7 +99,7 @@ def test_columns_declared_null_are_used_as_they_are_and_stripped():
 
 
 def test_combining_with_nothing_is_a_warning():
-    fdr = kompot.FDRSettings(null_genes=0, null_mahalanobis=np.ones(5), combine_with_internal=True)
+    fdr = kompot.FDRSettings(null_genes=0, null_mahalanobis=np.linspace(0.5, 4, 5), combine_with_internal=True)
     with pytest.warns(NullDistributionWarning, match="combine_with_internal has no effect"):
         run(small_adata(), fdr)
 

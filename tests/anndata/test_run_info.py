@@ -224,7 +224,7 @@ def test_smooth_of_a_condition_that_is_false():
 LANDMARKS = np.random.default_rng(0).normal(size=(30, 3))
 LOST = {
     "landmarks": ({"gp": kompot.GPSettings(landmarks=LANDMARKS)}, "gp.landmarks"),
-    "external null": ({"fdr": kompot.FDRSettings(null_mahalanobis=np.ones(5))}, "fdr.null_mahalanobis"),
+    "external null": ({"fdr": kompot.FDRSettings(null_mahalanobis=np.arange(5))}, "fdr.null_mahalanobis"),
     "mask": ({"filter": kompot.FilterSettings(cell_filter=np.arange(120) < 110)}, "filter.cell_filter"),
     "groups": ({"filter": kompot.FilterSettings(groups={"a": np.arange(120) < 60})}, "filter.groups"),
 }

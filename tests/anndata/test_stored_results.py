@@ -8,7 +8,7 @@ import kompot
 from adata_helpers import assert_unchanged, small_adata, snapshot
 from kompot.anndata.history import get_field_owners
 from kompot.anndata.run_info import RunInfo
-from kompot.errors import RunRecordWarning
+from kompot.errors import NullDistributionWarning, RunRecordWarning
 from kompot.stats.fdr import false_discovery_rates
 from record_helpers import (
     FDR,
@@ -19,6 +19,7 @@ from record_helpers import (
     with_published_record,
 )
 
+OTHER = kompot.StorageSettings(result_key="other")
 EXTRA = kompot.StorageSettings(store_additional_stats=True)
 NAMES = {
     "pvalue": "kompot_de_A_to_B_mahalanobis_pvalue",
@@ -26,6 +27,7 @@ NAMES = {
     "tail_fdr": "kompot_de_A_to_B_mahalanobis_tail_fdr",
     "is_de": "kompot_de_A_to_B_is_de",
 }
+DISTANCE = "kompot_de_A_to_B_mahalanobis"
 NULL = np.random.default_rng(0).chisquare(4, size=300)
 
 
@@ -48,8 +50,12 @@ def test_rates_of_arrays_are_those_of_the_engine():
         ({"real": [-1.0]}, ValueError, "non-negative"),
         ({"real": ["a"]}, TypeError, "real numbers"),
         ({"null": []}, ValueError, "null must be a vector"),
-        ({"null": [np.nan]}, ValueError, "null is empty"),
-        ({"null": [np.inf]}, ValueError, "finite"),
+        ({"null": [1.0, np.nan, 2.0, np.nan]}, ValueError, r"^null must .* 2 of 4 are NaN \(the first at index 1\)"),
+        ({"null": [1.0, np.inf]}, ValueError, r"^null must .* 1 of 2 are infinite \(the first at index 1\)"),
+        ({"null": [-1.0, 1.0]}, ValueError, r"^null must .* 1 of 2 are negative \(the first at index 0\)"),
+        ({"null": [True, False]}, ValueError, "^null must be a vector"),
+        ({"null": [0.0, 0.0]}, ValueError, "All 2 null genes are at distance 0, so every gene that varies would be"),
+        ({"real": [1.0, np.inf]}, ValueError, "^real must .* 1 of 2 are infinite"),
         ({"threshold": 0}, ValueError, "threshold"),
         ({"gene_names": ["a", "b"]}, ValueError, "needed 1 names, came 2"),
     ],
@@ -57,6 +63,61 @@ def test_rates_of_arrays_are_those_of_the_engine():
 def test_bad_arrays(kwargs, error, message):
     with pytest.raises(error, match=message):
         kompot.compute_fdr(**{"real": [1.0], "null": [1.0], **kwargs})
+
+
+EXTERNAL = {
+    "settings": lambda _, null: kompot.FDRSettings(null_mahalanobis=null),
+    "assignment": lambda _, null: setattr(kompot.FDRSettings(), "null_mahalanobis", null),
+    "arrays": lambda _, null: kompot.compute_fdr([1.0, 2.0], null),
+    "stored run": kompot.recompute_fdr,
+}
+
+
+@pytest.mark.parametrize("give", EXTERNAL.values(), ids=EXTERNAL)
+@pytest.mark.parametrize(("value", "what"), [(np.nan, "NaN"), (np.inf, "infinite"), (-1.0, "negative")])
+def test_null_distances_meet_one_rule_wherever_they_are_given(give, value, what):
+    adata = small_adata()
+    run_de(adata)
+    before = snapshot(adata)
+    null = np.where(np.isin(np.arange(50), [7, 9, 30]), value, NULL[:50])
+    message = rf"null.* must be a vector .* distance, but 3 of 50 are {what} \(the first at index 7\)"
+    with pytest.raises(ValueError, match=message):
+        give(adata, null)
+    assert_unchanged(adata, before)
+
+
+def test_stored_distances_meet_it_too():
+    adata = small_adata()
+    run_de(adata)
+    stored = adata.var[DISTANCE].copy()
+    for value, what in ((np.inf, "infinite"), (-1.0, "negative")):
+        adata.var[DISTANCE] = stored.where(stored.index != "g4", value)
+        for function in (kompot.extract_null_distribution, lambda adata: kompot.recompute_fdr(adata, NULL)):
+            with pytest.raises(ValueError, match=rf"^adata.var\['.*'\] must .* 1 of 25 are {what} .* index 4"):
+                function(adata)
+    adata.var[DISTANCE] = stored.where(~stored.index.isin(["g4", "g7"]))
+    with pytest.raises(ValueError, match=r"Run 0 has no distance \(NaN\) for 2 of the genes it analysed: g4, g7"):
+        kompot.extract_null_distribution(adata)
+    table = kompot.recompute_fdr(adata, NULL)
+    assert table.index[table["local_fdr"].isna()].tolist() == ["g4", "g7"]
+    adata.var[DISTANCE] = np.nan
+    with pytest.raises(ValueError, match="Run 0 has no distance"):
+        kompot.extract_null_distribution(adata)
+
+
+def test_null_distances_that_are_all_zero_or_all_alike():
+    adata = small_adata()
+    run_de(adata)
+    before = snapshot(adata)
+    with pytest.raises(ValueError, match="All 30 null genes are at distance 0"):
+        kompot.recompute_fdr(adata, np.zeros(30))
+    with pytest.raises(ValueError, match="All 30 null genes are at distance 0"):
+        run_de(adata, fdr=kompot.FDRSettings(null_mahalanobis=np.zeros(30)), storage=OTHER)
+    assert_unchanged(adata, before)
+    with pytest.warns(
+        NullDistributionWarning, match="All 30 null distances are 0.01, which is no distribution: the 25"
+    ):
+        kompot.recompute_fdr(adata, np.full(30, 0.01))
 
 
 def test_all_columns_and_the_record_follow():

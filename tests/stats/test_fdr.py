@@ -110,7 +110,7 @@ def test_order_and_unit_of_distances_make_no_difference(seed, scale):
 def test_a_missing_distance_is_carried_and_changes_nothing():
     observed, null = distances(60, 0, shift=2.0), distances(100, 1)
     expected = false_discovery_rates(observed, null)
-    with_gaps = false_discovery_rates(np.insert(observed, [0, 30], np.nan), np.append(null, np.nan))
+    with_gaps = false_discovery_rates(np.insert(observed, [0, 30], np.nan), null)
     for name in ("pvalue", "local_fdr", "tail_fdr"):
         found = getattr(with_gaps, name)
         assert np.flatnonzero(np.isnan(found)).tolist() == [0, 31]
@@ -125,10 +125,14 @@ def test_only_missing_distances():
     assert result.smallest_significant == np.inf
 
 
-@pytest.mark.parametrize("null", [np.empty(0), np.array([np.nan])], ids=["none", "only-nan"])
-def test_no_null_distances(null):
+def test_no_null_distances():
     with pytest.raises(ValueError, match="The null distribution is empty: needed at least one null distance"):
-        false_discovery_rates(distances(5, 0), null)
+        false_discovery_rates(distances(5, 0), np.empty(0))
+
+
+def test_null_distances_that_are_missing():
+    with pytest.raises(ValueError, match="The null distribution has NaN for 2 of 12 distances"):
+        false_discovery_rates(distances(5, 0), np.append(distances(10, 0), [np.nan, np.nan]))
 
 
 def test_all_distances_zero():

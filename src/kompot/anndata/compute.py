@@ -17,6 +17,7 @@ from kompot.anndata.request import DERequest
 from kompot.differential.comparison import Comparison
 from kompot.differential.evaluate import LayerTarget, empty_layers
 from kompot.stats.fdr import FDRResult, false_discovery_rates
+from kompot.stats.null_check import check_null_distances
 
 LAYER_ARRAYS = {
     "smoothed_key_1": "smoothed_1",
@@ -112,6 +113,7 @@ def compute(request: DERequest, target: LayerTarget, kept: KeptValues, *, covari
         null_distances = [part.distances() for part in null]
         fdr = None
         if distances is not None and null:
+            _check_null(analysis, distances, null_distances)
             fdr = false_discovery_rates(distances, np.concatenate(null_distances), settings.fdr.threshold)
         groups = {name: group_outcome(request, analysis, name, means) for name in request.cells.groups}
         whole = _landscape_weight(request)
@@ -142,6 +144,19 @@ def earlier_means(kept: KeptValues, request: DERequest) -> Float64 | None:
     """Mean fold changes of the genes analysed as an earlier run left them, if it did."""
     column = kept.values.get("mean_lfc_key")
     return None if column is None else np.asarray(column, dtype=np.float64)[request.columns]
+
+
+def _check_null(analysis: Analysis, distances: Float64, null_distances: list[Float64]) -> None:
+    """Raise or warn where null genes are constant; distances that the user brought show it by being 0."""
+    known = [None if part.comparison is None else part.comparison.constant_genes() for part in analysis.null]
+    constant = [zero == 0 if part is None else part for part, zero in zip(known, null_distances, strict=True)]
+    fitted = any(part is not None for part in known)
+    check_null_distances(
+        np.concatenate(null_distances),
+        distances,
+        np.concatenate(constant) if fitted else None,
+        analysis.comparison.constant_genes(),
+    )
 
 
 def _landscape_weight(request: DERequest) -> Float64:

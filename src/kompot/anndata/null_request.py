@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from kompot._typing import Ints
+from kompot import _checks as check
+from kompot._typing import Float64, Ints
 from kompot.errors import NullDistributionWarning, warn
 from kompot.gp.function_estimator import expression_matrix
 from kompot.settings import FDRSettings, OutputSettings
@@ -59,7 +62,7 @@ def null_counts(
 
 
 def check_external_null(fdr: FDRSettings, condition: Ints) -> None:
-    """Raise if external null expression does not have one finite row per cell."""
+    """Raise if external null expression does not have one finite row per cell, or does not vary in any column."""
     if fdr.null_expression is None:
         return
     for code, Y in enumerate(fdr.null_expression):
@@ -70,3 +73,18 @@ def check_external_null(fdr: FDRSettings, condition: Ints) -> None:
                 f"{np.shape(Y)[0]}."
             )
         expression_matrix(f"null_expression[{code}]", Y, n_cells)
+    lows, highs = zip(*map(_extremes, fdr.null_expression), strict=True)
+    if (np.minimum(*lows) == np.maximum(*highs)).all():
+        raise ValueError(
+            f"All {len(lows[0])} null genes of null_expression are constant over the cells compared, so every gene that "
+            f"varies would be called differential. Give null genes that vary as those tested do."
+        )
+
+
+def _extremes(Y: Any) -> tuple[Float64, Float64]:
+    """Smallest and largest value of each column."""
+    if check.is_sparse(Y):
+        by_column = Y.tocsc(copy=True)  # extremes of an entry stored in parts add the parts up in place
+        return by_column.min(axis=0).toarray().ravel(), by_column.max(axis=0).toarray().ravel()
+    values = np.asarray(Y)
+    return values.min(axis=0), values.max(axis=0)

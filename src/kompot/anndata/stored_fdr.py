@@ -13,7 +13,7 @@ import pandas as pd
 from anndata import AnnData
 
 from kompot import _checks as check
-from kompot._typing import Float64
+from kompot._typing import Bools, Float64
 from kompot.anndata.all_records import as_mapping, field_mapping_of
 from kompot.anndata.arguments import require_anndata
 from kompot.anndata.fields import DE_FIELDS, FDR_KEYS
@@ -23,6 +23,7 @@ from kompot.anndata.results import hits
 from kompot.anndata.run_update import chosen_run, stored_column, with_entry
 from kompot.anndata.store import Change, commit
 from kompot.stats.fdr import FDRResult, false_discovery_rates
+from kompot.stats.null_check import check_null_distances
 
 _COLUMNS = dict(zip(FDR_KEYS, ("pvalue", "local_fdr", "tail_fdr", "is_de"), strict=True))
 _ALWAYS = ("mahalanobis_local_fdr_key", "is_de_key")
@@ -36,7 +37,7 @@ def compute_fdr(real: Any, null: Any, threshold: float = 0.05, gene_names: Seque
     real
         Mahalanobis distances of genes, n_genes; NaN is carried through.
     null
-        Distances of null genes, n_null.
+        Distances of null genes, n_null; not NaN.
     threshold
         On the local rate, in (0, 1].
     gene_names
@@ -50,7 +51,7 @@ def compute_fdr(real: Any, null: Any, threshold: float = 0.05, gene_names: Seque
     Raises
     ------
     ValueError, TypeError
-        For distances that are negative, infinite or no vector, and an empty null distribution.
+        For distances that are negative, infinite or no vector, and null distances that are NaN, none or all 0.
 
     Examples
     --------
@@ -59,26 +60,14 @@ def compute_fdr(real: Any, null: Any, threshold: float = 0.05, gene_names: Seque
     >>> compute_fdr([1.0, 60.0], null, gene_names=["a", "b"])["is_de"].to_dict()
     {'a': False, 'b': True}
     """
-    distances = _distances("real", real)
+    distances, null = check.distances("real", real, missing=True), check.distances("null", null)
+    threshold = check.fraction("threshold", threshold)
     names = None if gene_names is None else check.items("gene_names", gene_names, "names")
     if names is not None and len(names) != len(distances):
         raise ValueError(f"gene_names must name every distance: needed {len(distances)} names, came {len(names)}.")
-    result = false_discovery_rates(distances, _null("null", null), check.fraction("threshold", threshold))
+    check_null_distances(null, distances)
+    result = false_discovery_rates(distances, null, threshold)
     return _table(distances, result, pd.RangeIndex(len(distances)) if names is None else pd.Index(names))
-
-
-def _distances(name: str, value: Any) -> Float64:
-    array = check.numeric_array(name, value).astype(np.float64)
-    if array.ndim != 1 or not len(array) or np.isinf(array).any() or (array < 0).any():
-        raise ValueError(f"{name} must be a vector of finite, non-negative distances, came {check.show(array)}.")
-    return array
-
-
-def _null(name: str, value: Any) -> Float64:
-    null = _distances(name, value)
-    if np.isnan(null).all():
-        raise ValueError(f"{name} is empty: needed at least one null distance that is not NaN.")
-    return null
 
 
 def _table(distances: Float64, result: FDRResult, index: pd.Index[Any]) -> pd.DataFrame:
@@ -112,12 +101,12 @@ def extract_null_distribution(adata: AnnData, run_id: int = -1, result_key: str 
     Returns
     -------
     Float64
-        Distances, without the genes that have none.
+        Distances, without the genes that were not analysed.
 
     Raises
     ------
     ValueError
-        If there is no such run, or its distances are gone or belong to a later run.
+        If there is no such run, its distances are gone, belong to a later run, or are NaN for genes it analysed.
 
     Examples
     --------
@@ -129,8 +118,31 @@ def extract_null_distribution(adata: AnnData, run_id: int = -1, result_key: str 
     """
     require_anndata(adata)
     position, run = chosen_run(adata, run_id, result_key, "de")
-    distances = stored_column(adata, position, run.get("mahalanobis_key"), "var", "de").to_numpy(dtype=np.float64)
-    return np.asarray(distances[~np.isnan(distances)])
+    distances = _stored_distances(adata, position, run)
+    missing = np.isnan(distances) & _analysed(adata, run)
+    if missing.any():
+        raise ValueError(
+            f"Run {position} has no distance (NaN) for {missing.sum()} of the genes it analysed: "
+            f"{check.listed(adata.var_names[missing])}. Run kompot.de again, or take adata.var and leave them out."
+        )
+    return check.distances("The distances of the run", distances[~np.isnan(distances)])
+
+
+def _stored_distances(adata: AnnData, position: int, run: Mapping[str, Any]) -> Float64:
+    """Distances in the object as a run left them, NaN for genes that it did not analyse; others are an error."""
+    name = run.get("mahalanobis_key")
+    return check.distances(
+        f"adata.var[{name!r}]", stored_column(adata, position, name, "var", "de").to_numpy(), missing=True
+    )
+
+
+def _analysed(adata: AnnData, run: Mapping[str, Any]) -> Bools:
+    """Genes that a run analysed, as far as its record tells: all, those named, or unknown (none)."""
+    params = as_mapping(run.get("params"))
+    genes, null = params.get("genes"), as_mapping(params.get("fdr")).get("null_genes")
+    if isinstance(null, list) or not isinstance(genes, list | None):
+        return np.zeros(adata.n_vars, dtype=np.bool_)
+    return np.ones(adata.n_vars, dtype=np.bool_) if genes is None else adata.var_names.isin(genes)
 
 
 def recompute_fdr(
@@ -168,7 +180,8 @@ def recompute_fdr(
     Raises
     ------
     ValueError, TypeError
-        If there is no such run, its distances are gone or belong to a later run, or the null distances are no vector.
+        If there is no such run, its distances are gone or belong to a later run, or the null distances are no vector,
+        NaN, infinite, negative or all 0.
 
     Examples
     --------
@@ -180,9 +193,10 @@ def recompute_fdr(
     True
     """
     require_anndata(adata)
-    null, threshold = _null("null_mahalanobis", null_mahalanobis), check.fraction("threshold", threshold)
+    null, threshold = check.distances("null_mahalanobis", null_mahalanobis), check.fraction("threshold", threshold)
     position, run = chosen_run(adata, run_id, result_key, "de")
-    distances = stored_column(adata, position, run.get("mahalanobis_key"), "var", "de").to_numpy(dtype=np.float64)
+    distances = _stored_distances(adata, position, run)
+    check_null_distances(null, distances)
     result = false_discovery_rates(distances, null, threshold)
     table = _table(distances, result, adata.var_names)
     if check.boolean("inplace", inplace):

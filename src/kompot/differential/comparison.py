@@ -39,6 +39,9 @@ class Comparison(Protocol):
     def group_distances(self, mask: Bools) -> Float64:
         """Mahalanobis distances over the cells of a group (mask, n_cells): n_genes."""
 
+    def constant_genes(self) -> Bools | None:
+        """Genes with one value in all cells compared, n_genes; None where it is not known."""
+
     def stds(self) -> tuple[Float64, Float64]:
         """Standard deviations in condition 1 and 2 without what differs between genes, n_cells each."""
 
@@ -134,6 +137,10 @@ class FittedComparison:
         """Mahalanobis distances over the cells of a group (mask, n_cells): n_genes."""
         metric, points = self.landscape.group(mask, self.fit.metric, noisy=self.fit.has_empirical_variance)
         return self.fit.distances(points, metric)
+
+    def constant_genes(self) -> Bools | None:
+        """Genes with one value in all cells compared, n_genes; None where it is not known."""
+        return self.fit.constant_genes()
 
     def stds(self) -> tuple[Float64, Float64]:
         """Standard deviations in condition 1 and 2 without what differs between genes, n_cells each."""

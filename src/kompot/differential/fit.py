@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kompot._typing import Float64, Floats, Ints
+from kompot._typing import Bools, Float64, Floats, Ints
 from kompot.gp.features import Features
 from kompot.gp.linalg import product
 from kompot.gp.moments import Moment
@@ -17,6 +17,8 @@ from kompot.stats.mahalanobis import FoldChangeMetric, fold_change_metric
 from kompot.stats.sample_variance import BetweenSamples
 
 Track = Callable[[int], object]
+# Sums over cells of values in single precision.
+_ROUNDING_OF_SUMS = 5e-6
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,16 @@ class TwoConditionFit:
     def has_empirical_variance(self) -> bool:
         """Whether there is a noise variance of its own for each gene and cell state."""
         return any(condition.empirical is not None for condition in self.conditions)
+
+    def constant_genes(self) -> Bools | None:
+        """Genes with one value in all cells fitted, to rounding: n_genes; None where the cells are not known."""
+        moments = [moment for condition in self.conditions for moment in condition.moments]
+        if not moments:
+            return None
+        sums = np.sum([moment.target_sum for moment in moments], axis=0)
+        squares = np.sum([moment.target_sum_of_squares for moment in moments], axis=0)
+        spread = squares - sums**2 / sum(moment.count for moment in moments)
+        return np.asarray(spread <= _ROUNDING_OF_SUMS * squares)
 
     def lending(self) -> tuple[ConditionFit, ConditionFit]:
         """Both conditions, the one without samples with the variance between samples of the other if that may serve."""

@@ -191,6 +191,10 @@ class InjectedComparison:
             squared[gene] = np.sum(solve_lower(L, change[:, [gene]]) ** 2)
         return np.sqrt(squared)
 
+    def constant_genes(self) -> Bools | None:
+        """Not known of predictors."""
+        return None
+
     def stds(self) -> tuple[Float64, Float64]:
         """Standard deviations in condition 1 and 2 without what differs between genes, n_cells each."""
         stds = np.full((2, len(self.X)), np.nan)

@@ -51,7 +51,7 @@ def false_discovery_rates(observed: Float64, null: Float64, threshold: float = 0
     observed
         Distances of the genes, n_genes, non-negative; NaN is carried through.
     null
-        Distances of the null genes, n_null, non-negative.
+        Distances of the null genes, n_null, non-negative, not NaN.
     threshold
         On the local rate.
 
@@ -63,7 +63,7 @@ def false_discovery_rates(observed: Float64, null: Float64, threshold: float = 0
     Raises
     ------
     ValueError
-        If there is no null distance.
+        If there is no null distance, or one is NaN.
 
     Examples
     --------
@@ -73,9 +73,10 @@ def false_discovery_rates(observed: Float64, null: Float64, threshold: float = 0
     >>> result.is_de.tolist()
     [False, False, True, True, True]
     """
-    null = null[~np.isnan(null)]
     if not len(null):
-        raise ValueError("The null distribution is empty: needed at least one null distance that is not NaN.")
+        raise ValueError("The null distribution is empty: needed at least one null distance.")
+    if np.isnan(null).any():
+        raise ValueError(f"The null distribution has NaN for {np.isnan(null).sum()} of {len(null)} distances.")
     known = ~np.isnan(observed)
     distances = observed[known]
     rates = np.full((3, len(observed)), np.nan)
