@@ -76,8 +76,8 @@ def check_external_null(fdr: FDRSettings, condition: Ints) -> None:
     lows, highs = zip(*map(_extremes, fdr.null_expression), strict=True)
     if (np.minimum(*lows) == np.maximum(*highs)).all():
         raise ValueError(
-            f"All {len(lows[0])} null genes of null_expression are constant over the cells compared, so every gene that "
-            f"varies would be called differential. Give null genes that vary as those tested do."
+            f"All {len(lows[0])} null genes of null_expression are constant over the cells compared, so every gene "
+            f"that varies would be called differential. Give null genes that vary as those tested do."
         )
 
 
