@@ -270,6 +270,8 @@ BAD_GROUPS = {
     "a number of its own for each cell": (np.arange(N) + 5, "each of the 120 cells has a number of its own"),
     "a fraction of its own for each cell": (pd.Series(np.linspace(0, 1, N)), "has a number of its own.*pandas.cut"),
     "no dimension": (np.array(3), "one or two dimensions, came 0"),
+    "no dimension under a name": ({"a": np.array(3)}, r"groups\['a'\] must be a mask, indices"),
+    "no dimension in a list": ([GOOD, np.array(3)], "dictionaries only, or masks"),
 }
 
 
@@ -335,6 +337,8 @@ BAD_FILTERS = {
     "short mask": (GOOD[:9], "needed 120, came 9"),
     "labels": (np.arange(N) % 3, "cell_filter has a whole number for each of the 120 cells, so these are labels"),
     "indices that repeat": ([4, 4, 5], "cell_filter has 3 whole numbers, of which only 2 differ"),
+    "no dimension": (np.array(3), "cell_filter must be the name"),
+    "value without dimension": ({"kind": np.array("NK")}, "a value or a flat list of values"),
     "only zeros": (np.zeros(N, dtype=int), "leaves no cell of 120"),
     "two dimensions": (np.ones((2, N), dtype=bool), "one-dimensional"),
     "a report of labels that are gone": (

@@ -80,7 +80,7 @@ def de(
     layer
         Layer with expression; None for `adata.X`.
     genes
-        Genes to analyse; None for all.
+        Names of genes to analyse, in any iterable; None for all.
     sample_col
         Column with biological replicates (donors). Each is fitted on its own, and the variance between them counts in
         standard deviations, z-scores and distances; the names of what it changes end in `_sample_var`. Needs two

@@ -67,7 +67,7 @@ def smooth_expression(
     layer
         Layer with expression; None for `adata.X`.
     genes
-        Genes to smooth; None for all.
+        Names of genes to smooth, in any iterable; None for all.
     sample_col
         Column with biological replicates: the variance between their fits is stored, and part of the deviation.
     gp

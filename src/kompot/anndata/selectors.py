@@ -161,7 +161,8 @@ def is_boolean(values: Any) -> bool:
 
 def is_array(value: Any) -> bool:
     """Whether a value is an array (of NumPy or pandas, such as a Categorical), list, tuple, Index or Series."""
-    return isinstance(value, np.ndarray | list | tuple | pd.Series | pd.Index | ExtensionArray)
+    is_scalar = getattr(value, "ndim", 1) == 0  # an array without dimensions holds one value
+    return isinstance(value, np.ndarray | list | tuple | pd.Series | pd.Index | ExtensionArray) and not is_scalar
 
 
 def is_collection(value: Any) -> bool:
