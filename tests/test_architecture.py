@@ -14,6 +14,7 @@ LEVELS = {
     "_memory": 0,
     "errors": 0,
     "settings": 0,
+    "_names": 0,
     "gp": 1,
     "stats": 2,
     "differential": 3,

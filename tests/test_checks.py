@@ -107,12 +107,6 @@ def test_nearest_name(name, expected):
     assert check.nearest(name, ["sigma", "ls", 70]) == expected
 
 
-def test_known_names():
-    check.known_names(["a", "b"], ["b", "a", "c"], "It")
-    with pytest.raises(TypeError, match=r"^It has no parameter 'sigm'. Did you mean 'sigma'\? Known: ls, sigma.$"):
-        check.known_names(["ls", "sigm"], ["ls", "sigma"], "It")
-
-
 @pytest.mark.parametrize("dtype", ["int32", "uint8", "bool", "float32", "float64"])
 def test_coordinates_become_float64(dtype):
     X = np.array([[0, 1, 1], [1, 0, 1]], dtype=dtype)

@@ -1,3 +1,4 @@
+import inspect
 from dataclasses import fields
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from kompot import (
     OutputSettings,
     StorageSettings,
 )
+from kompot.settings import ARGUMENTS
 
 # Names, order and defaults are promised to users; `store_layers` is our addition.
 DEFAULTS = {
@@ -275,8 +277,27 @@ def test_unknown_settings(cls):
         AttributeError, match=rf"^{cls.__name__} has no setting '{name}_'. Did you mean '\w+'\? Known: {name}, "
     ):
         setattr(cls(), f"{name}_", None)
-    with pytest.raises(TypeError, match=f"{name}_"):
+    with pytest.raises(TypeError, match=rf"^{cls.__name__} has no setting '{name}_'. Did you mean '\w+'\?"):
         cls(**{f"{name}_": None})
+
+
+def test_settings_of_another_class():
+    message = r"^GPSettings has no setting 'null_genes'; it belongs to fdr=kompot.FDRSettings\(null_genes=...\)\.$"
+    with pytest.raises(TypeError, match=message):
+        GPSettings(null_genes=100)
+    with pytest.raises(AttributeError, match=message):
+        GPSettings().null_genes = 100
+    with pytest.raises(TypeError, match=r"belongs to threshold=kompot.DAThresholdSettings\(lfc_threshold=...\)"):
+        FDRSettings(log_fold_change_threshold=1.0)
+
+
+@over_classes
+def test_constructors_show_their_settings(cls):
+    assert list(inspect.signature(cls).parameters) == list(DEFAULTS[cls])
+
+
+def test_every_class_has_its_argument():
+    assert set(ARGUMENTS.values()) == set(DEFAULTS)
 
 
 def test_null_distances_and_null_expression_exclude_each_other():

@@ -6,7 +6,7 @@ Higher layers call these once, in the public function or in the settings; inner 
 import difflib
 import math
 import numbers
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
 import numpy as np
@@ -120,21 +120,20 @@ def listed(values: Iterable[object], limit: int = 10) -> str:
     return (", ".join(items[:limit]) or "(none)") + more
 
 
-def nearest(name: object, candidates: Iterable[object]) -> str:
-    """' Did you mean ...?' where one of the candidates looks like `name`, else nothing."""
+def closest(name: object, candidates: Iterable[object]) -> Any:
+    """The candidate that looks most like `name`; None where none does."""
     by_text = {str(candidate): candidate for candidate in candidates}
     matches = difflib.get_close_matches(str(name), list(by_text), n=1, cutoff=0.6)
     if not matches:
         lowered = {key.lower(): key for key in by_text}
         matches = [lowered[key] for key in difflib.get_close_matches(str(name).lower(), list(lowered), n=1)]
-    return f" Did you mean {by_text[matches[0]]!r}?" if matches else ""
+    return by_text[matches[0]] if matches else None
 
 
-def known_names(given: Iterable[str], known: Sequence[str], owner: str) -> None:
-    """Raise a TypeError that lists the known names if one of the given is not among them."""
-    for name in given:
-        if name not in known:
-            raise TypeError(f"{owner} has no parameter {name!r}.{nearest(name, known)} Known: {', '.join(known)}.")
+def nearest(name: object, candidates: Iterable[object]) -> str:
+    """' Did you mean ...?' where one of the candidates looks like `name`, else nothing."""
+    found = closest(name, candidates)
+    return "" if found is None else f" Did you mean {found!r}?"
 
 
 def coordinates(name: str, value: Any, n_dims: int | None = None) -> Float64:

@@ -36,7 +36,7 @@ class DuplicateCellsWarning(KompotWarning):
 
 
 class OffsetWarning(KompotWarning):
-    """The two densities differ by a constant because of unequal cell numbers."""
+    """The two densities differ by a constant, beyond its standard error."""
 
 
 class SkippedSampleWarning(KompotWarning):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -108,12 +108,16 @@ def _same(first: Any, second: Any) -> bool:
 class _Settings:
     """Checks every assignment; compares arrays by value; not hashable, because it can be edited."""
 
+    def __new__(cls, *_: Any, **given: Any) -> Self:
+        for name in given:
+            if name not in cls.__dataclass_fields__:  # type: ignore[attr-defined]
+                raise TypeError(cls._unknown(name))
+        return super().__new__(cls)
+
     def __setattr__(self, name: str, value: Any) -> None:
         known = {item.name: item for item in fields(self)}  # type: ignore[arg-type]
         if name not in known:
-            raise AttributeError(
-                f"{type(self).__name__} has no setting {name!r}.{check.nearest(name, known)} Known: {', '.join(known)}."
-            )
+            raise AttributeError(self._unknown(name))
         before = getattr(self, name)
         object.__setattr__(self, name, known[name].metadata["check"](name, value))
         try:
@@ -121,6 +125,15 @@ class _Settings:
         except ValueError:
             object.__setattr__(self, name, before)
             raise
+
+    @classmethod
+    def _unknown(cls, name: str) -> str:
+        """What to say of a name that is no setting of this class."""
+        places = places_of(name)
+        if places:
+            return f"{cls.__name__} has no setting {name!r}; it belongs to {' or '.join(places.values())}."
+        known = cls.__dataclass_fields__  # type: ignore[attr-defined]
+        return f"{cls.__name__} has no setting {name!r}.{check.nearest(name, known)} Known: {', '.join(known)}."
 
     def _check_together(self) -> None:
         """Check settings against each other."""
@@ -291,3 +304,38 @@ class ModelSettings(_Settings):
     """Predictor of the log density of condition 1."""
     density_predictor2: Any = _setting(None, _optional(_callable))
     """Predictor of the log density of condition 2."""
+
+
+ARGUMENTS: dict[str, type[Any]] = {
+    "gp": GPSettings,
+    "fdr": FDRSettings,
+    "filter": FilterSettings,
+    "threshold": DAThresholdSettings,
+    "storage": StorageSettings,
+    "output": OutputSettings,
+    "model": ModelSettings,
+}
+"""Settings classes by the argument that takes them."""
+
+_RENAMED = {
+    "fdr_threshold": ("fdr", "threshold"),
+    "log_fold_change_threshold": ("threshold", "lfc_threshold"),
+}
+
+
+def places_of(name: str) -> dict[str, str]:
+    """Where a setting is given, by argument; the names it had as an argument of its own count too.
+
+    Examples
+    --------
+    >>> places_of("null_genes")
+    {'fdr': 'fdr=kompot.FDRSettings(null_genes=...)'}
+    """
+    found = {argument: name for argument, kind in ARGUMENTS.items() if name in kind.__dataclass_fields__}
+    found |= dict([_RENAMED[name]]) if name in _RENAMED else {}
+    return {key: f"{key}=kompot.{ARGUMENTS[key].__name__}({setting}=...)" for key, setting in found.items()}
+
+
+def all_settings() -> list[str]:
+    """Names of the settings of all classes, and the names some had as arguments of their own."""
+    return [*_RENAMED, *(name for kind in ARGUMENTS.values() for name in kind.__dataclass_fields__)]

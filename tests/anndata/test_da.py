@@ -137,7 +137,7 @@ def test_the_offset_is_removed_recorded_and_warned_of():
     X = rng.normal(size=(1100, 3))
     obs = pd.DataFrame({"condition": np.repeat(["A", "B"], [1000, 100])}, index=[f"c{i}" for i in range(1100)])
     adata = ad.AnnData(obs=obs, obsm={"DM_EigenVectors": X})
-    with pytest.warns(OffsetWarning, match="1000 and 100") as caught:
+    with pytest.warns(OffsetWarning, match="1,000 and 100") as caught:
         kompot.da(adata, "condition", "A", "B")
     assert caught[0].filename == __file__
     offset = last_run(adata, "da")["density"]["offset"]

@@ -132,10 +132,8 @@ def test_names_without_effect_change_nothing(name):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        pytest.param(
-            {"sigm": 1}, TypeError, r"no parameter 'sigm'. Did you mean 'sigma'\? Known: cov_func, .*", id="typo"
-        ),
-        pytest.param({"zzz": 1}, TypeError, r"FunctionEstimator has no parameter 'zzz'. Known: cov_func", id="unknown"),
+        pytest.param({"sigm": 1}, TypeError, r"no parameter 'sigm'. Did you mean 'sigma'\?$", id="typo"),
+        pytest.param({"zzz": 1}, TypeError, r"has no parameter 'zzz'; help\(kompot.Func", id="unknown"),
         pytest.param({"sigma": 0}, ValueError, "sigma must be positive and finite, came 0", id="sigma"),
         pytest.param({"sigma": "1"}, TypeError, "sigma must be a number, came '1'", id="sigma-text"),
         pytest.param({"ls": -1.0}, ValueError, "ls must be positive", id="ls"),

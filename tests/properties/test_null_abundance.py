@@ -47,10 +47,10 @@ def test_without_calibration_halves_have_no_offset_on_average():
 
 
 def test_the_offset_is_warned_of_and_kept_if_asked():
-    X = np.random.default_rng(0).normal(size=(550, 2))
-    with pytest.warns(OffsetWarning, match=r"differ by a constant of 0\.\d\d .*\(500 and 50\).*calibrate_offset=False"):
-        calibrated = DifferentialAbundance().fit(X[:500], X[500:])
-    kept = DifferentialAbundance(calibrate_offset=False).fit(X[:500], X[500:])
+    X = np.random.default_rng(0).normal(size=(1100, 2))
+    with pytest.warns(OffsetWarning, match=r"of 0\.\d\d because .*\(1,000 and 100\): .*calibrate_offset=False"):
+        calibrated = DifferentialAbundance().fit(X[:1000], X[1000:])
+    kept = DifferentialAbundance(calibrate_offset=False).fit(X[:1000], X[1000:])
     assert kept.offset == 0.0
     assert calibrated.offset < -0.1
     np.testing.assert_allclose(kept.predict(X).lfc + calibrated.offset, calibrated.predict(X).lfc, atol=1e-12)
@@ -89,3 +89,34 @@ def test_equal_conditions_do_not_differ_at_all():
     analysis = DifferentialAbundance().fit(X, X.copy())
     assert np.abs(analysis.predict(X).lfc).max() < 1e-8
     assert abs(analysis.offset) < 1e-8
+
+
+def warned(X1, X2):
+    """Texts of the warnings of a fit."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", OffsetWarning)
+        DifferentialAbundance().fit(X1, X2)
+    return [str(warning.message) for warning in caught]
+
+
+def test_random_halves_are_rarely_warned_of():
+    # 13 of these 20 halves have an offset beyond 0.1, which is what chance makes of 60 cells against 60.
+    parts = (np.random.default_rng(seed).normal(size=(120, 2)) for seed in SEEDS)
+    assert sum(bool(warned(X[:60], X[60:])) for X in parts) <= 1
+
+
+def test_unequal_parts_are_warned_of():
+    parts = (np.random.default_rng(seed).normal(size=(1100, 2)) for seed in range(6))
+    texts = [text for X in parts for text in warned(X[:1000], X[1000:])]
+    assert len(texts) >= 5
+    assert all("because their numbers of cells do (1,000 and 100): nothing needs" in text for text in texts)
+
+
+def test_equal_numbers_are_not_blamed():
+    # Every cell of one condition twice, a hair apart: nearest neighbours far closer than the density implies.
+    rng = np.random.default_rng(0)
+    X1, half = rng.normal(size=(200, 2)), rng.normal(size=(100, 2))
+    (text,) = warned(X1, np.vstack([half, half + 1e-3 * rng.normal(size=half.shape)]))
+    assert "more than chance explains" in text
+    assert "200 and 200 cells: look for repeated or smoothed cells" in text
+    assert "because their numbers" not in text

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from helpers import LAWS
-from kompot.stats.offset import label_offset
+from kompot.stats.offset import label_offset, offset_standard_error
 
 
 def explained(lfc, delta, n_first, n_second):
@@ -60,3 +60,21 @@ def test_two_cells_far_apart(lfc):
     delta = label_offset(np.array(lfc), 1, 1)
     assert np.isfinite(delta)
     assert explained(np.array(lfc), delta, 1, 1) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("n_first", "n_second"), [(60, 60), (400, 40), (3, 3000)])
+def test_standard_error_where_nothing_differs(n_first, n_second):
+    error = offset_standard_error(np.zeros(n_first + n_second), n_first, n_second)
+    assert error == pytest.approx(np.sqrt(1 / n_first + 1 / n_second))
+
+
+def test_standard_error_against_the_curvature_of_the_likelihood():
+    lfc = np.random.default_rng(0).normal(size=110)
+    delta, h = label_offset(lfc, 100, 10), 1e-4
+    # The score of the intercept is N_2 minus the cells explained, so the information is the slope of the latter.
+    slope = (explained(lfc, delta + h, 100, 10) - explained(lfc, delta - h, 100, 10)) / (2 * h)
+    assert offset_standard_error(lfc + delta, 100, 10) == pytest.approx(slope**-0.5, rel=1e-5)
+
+
+def test_standard_error_of_certain_cells():
+    assert offset_standard_error(np.array([-1e3, 1e3]), 1, 1) == np.inf

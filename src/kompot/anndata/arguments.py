@@ -11,35 +11,18 @@ from kompot import _checks as check
 from kompot.anndata.history import storage_key
 from kompot.errors import UnusedParameterWarning, warn
 from kompot.gp.parameters import GPParameters, parameters_from
-from kompot.settings import (
-    DAThresholdSettings,
-    FDRSettings,
-    FilterSettings,
-    GPSettings,
-    ModelSettings,
-    OutputSettings,
-    StorageSettings,
-)
+from kompot.settings import ARGUMENTS, GPSettings, OutputSettings
 
 _ENGINE_CHOOSES = 100
-_CLASSES: dict[str, type[Any]] = {
-    "gp": GPSettings,
-    "fdr": FDRSettings,
-    "filter": FilterSettings,
-    "threshold": DAThresholdSettings,
-    "storage": StorageSettings,
-    "output": OutputSettings,
-    "model": ModelSettings,
-}
 P = TypeVar("P", bound=GPParameters)
 
 
 def settings_of(**given: Any) -> dict[str, Any]:
     """Settings objects by argument name, defaults for None; an object of another class is a TypeError."""
     for name, value in given.items():
-        if value is not None and not isinstance(value, _CLASSES[name]):
-            raise TypeError(f"{name} must be kompot.{_CLASSES[name].__name__}(...) or None, came {check.show(value)}.")
-    return {name: _CLASSES[name]() if value is None else value for name, value in given.items()}
+        if value is not None and not isinstance(value, ARGUMENTS[name]):
+            raise TypeError(f"{name} must be kompot.{ARGUMENTS[name].__name__}(...) or None, came {check.show(value)}.")
+    return {name: ARGUMENTS[name]() if value is None else value for name, value in given.items()}
 
 
 def estimator_parameters(

@@ -17,9 +17,14 @@ from kompot.gp.features import FeatureTable
 from kompot.gp.length_scale import given_distances
 from kompot.gp.parameters import DensityParameters, density_parameters
 from kompot.stats.abundance import change_statistics
-from kompot.stats.offset import label_offset
+from kompot.stats.offset import label_offset, offset_standard_error
 
 _NOTABLE_OFFSET = 0.1
+# In units of its standard error. Of random halves of one population 0 to 3 % exceed it, of parts at 10:1 more than half
+# where the smaller has 11 or 36 cells and nearly all where it has 100.
+_BEYOND_CHANCE = 2.5
+# Below this ratio the numbers of cells alone make a constant of less than 0.1.
+_UNEQUAL = 1.5
 
 
 class DifferentialAbundance:
@@ -58,7 +63,9 @@ class DifferentialAbundance:
         self.sync_parameters = check.boolean("sync_parameters", sync_parameters)
         self.calibrate_offset = check.boolean("calibrate_offset", calibrate_offset)
         self.eps = check.positive_float("eps", eps)
-        self.parameters = density_parameters({"ls_factor": 10.0, **parameters}, "DifferentialAbundance")
+        self.parameters = density_parameters(
+            {"ls_factor": 10.0, **parameters}, "DifferentialAbundance", ("sync_parameters", "calibrate_offset", "eps")
+        )
         self.offset = 0.0
         self.fits: list[FittedConditions] = []
         self.skipped_samples: list[Any] = []
@@ -180,15 +187,12 @@ class DifferentialAbundance:
     def _calibrate(self, X: Float64, condition: Ints) -> None:
         values = [density.log_density(X, self._tables) for density in self._densities]
         lfc = (values[1] - values[0])[condition >= 0]
-        self.offset = label_offset(lfc, int((condition == 0).sum()), int((condition == 1).sum()))
-        if abs(self.offset) > _NOTABLE_OFFSET:
-            warn(
-                f"The two densities differ by a constant of {-self.offset:.2f} that the numbers of cells "
-                f"({(condition == 0).sum()} and {(condition == 1).sum()}) do not explain, as nearest-neighbour "
-                f"densities do when the numbers are unequal. It was removed from the log fold changes; "
-                f"calibrate_offset=False keeps it.",
-                OffsetWarning,
-            )
+        sizes = int((condition == 0).sum()), int((condition == 1).sum())
+        self.offset = label_offset(lfc, *sizes)
+        error = offset_standard_error(lfc + self.offset, *sizes)
+        if abs(self.offset) > max(_NOTABLE_OFFSET, _BEYOND_CHANCE * error):
+            brought = any(isinstance(density, InjectedDensity) for density in self._densities)
+            warn(_offset_text(self.offset, error, sizes, brought=brought), OffsetWarning)
 
     def predict(self, X: Any) -> AbundanceChange:
         """Densities of both conditions and their change at cell states.
@@ -228,6 +232,24 @@ class DifferentialAbundance:
         if len(known) == 1 and self._borrow:
             known *= 2
         return np.sum(known, axis=0) if known else np.zeros(len(X))
+
+
+def _offset_text(offset: float, error: float, sizes: tuple[int, int], *, brought: bool) -> str:
+    """One sentence on what an offset means and what to do."""
+    numbers = f"{sizes[0]:,} and {sizes[1]:,}"
+    if brought:
+        why = ": check that the density predictors given are normalised and of these cells"
+    elif max(sizes) >= _UNEQUAL * min(sizes):
+        why = f" because their numbers of cells do ({numbers}): nothing needs to be done"
+    else:
+        why = (
+            f", more than chance explains (standard error {error:.2f}) at {numbers} cells: look for repeated or "
+            f"smoothed cells in one of them"
+        )
+    return (
+        f"The densities of the two conditions differ by a constant of {-offset:.2f}{why}; the constant was removed "
+        f"from the log fold changes (calibrate_offset=False keeps it)."
+    )
 
 
 def _check_samples(

@@ -74,7 +74,11 @@ class DifferentialExpression:
             "allow_single_condition_variance", allow_single_condition_variance
         )
         self.eps = check.positive_float("eps", eps)
-        self.parameters = regression_parameters({"ls_factor": 10.0, **parameters}, "DifferentialExpression")
+        self.parameters = regression_parameters(
+            {"ls_factor": 10.0, **parameters},
+            "DifferentialExpression",
+            ("use_empirical_variance", "allow_single_condition_variance", "eps"),
+        )
         self.skipped_samples: list[Any] = []
         self._fit: TwoConditionFit | None = None
         self._approximation: Approximation | None = None

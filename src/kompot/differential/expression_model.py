@@ -50,7 +50,9 @@ class ExpressionModel:
     def __init__(self, *, use_empirical_variance: bool = False, eps: float = 1e-8, **parameters: Any) -> None:
         self.use_empirical_variance = check.boolean("use_empirical_variance", use_empirical_variance)
         self.eps = check.positive_float("eps", eps)
-        self.parameters = regression_parameters({"ls_factor": 10.0, **parameters}, "ExpressionModel")
+        self.parameters = regression_parameters(
+            {"ls_factor": 10.0, **parameters}, "ExpressionModel", ("use_empirical_variance", "eps")
+        )
         self.empirical: EmpiricalVariance | None = None
         self.between: BetweenSamples | None = None
         self.skipped_samples: list[Any] = []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
 from kompot import _checks as check
+from kompot._names import unknown_keyword
 from kompot._typing import Float64
 from kompot.errors import UnusedParameterWarning, warn
 from kompot.gp.kernels import Kernel, Matern52, as_kernel
@@ -191,7 +192,7 @@ class DensityParameters(GPParameters):
 P = TypeVar("P", bound=GPParameters)
 
 
-def parameters_from(kind: type[P], given: Mapping[str, Any], owner: str) -> P:
+def parameters_from(kind: type[P], given: Mapping[str, Any], owner: str, arguments: Iterable[str] = ()) -> P:
     """Parameters from keyword arguments.
 
     Parameters
@@ -202,6 +203,8 @@ def parameters_from(kind: type[P], given: Mapping[str, Any], owner: str) -> P:
         Names and values.
     owner
         Who takes them, for the messages.
+    arguments
+        Names that the owner takes besides.
 
     Returns
     -------
@@ -209,18 +212,24 @@ def parameters_from(kind: type[P], given: Mapping[str, Any], owner: str) -> P:
         Checked. Names without effect are reported in one warning; unknown names are a TypeError.
     """
     known = [item.name for item in fields(kind) if not item.metadata.get("internal")]
-    check.known_names(given, [*known, *kind.without_effect], owner)
+    for name in given:
+        if name not in known and name not in kind.without_effect:
+            raise TypeError(unknown_keyword(name, owner, [*known, *arguments]))
     unused = [f"{name} ({kind.without_effect[name]})" for name in given if name not in known]
     if unused:
         warn(f"Without effect here: {'; '.join(unused)}.", UnusedParameterWarning)
     return kind(**{name: value for name, value in given.items() if name in known})
 
 
-def regression_parameters(given: Mapping[str, Any], owner: str = "FunctionEstimator") -> RegressionParameters:
+def regression_parameters(
+    given: Mapping[str, Any], owner: str = "FunctionEstimator", arguments: Iterable[str] = ()
+) -> RegressionParameters:
     """Parameters of a regression from keyword arguments; see `parameters_from`."""
-    return parameters_from(RegressionParameters, given, owner)
+    return parameters_from(RegressionParameters, given, owner, arguments)
 
 
-def density_parameters(given: Mapping[str, Any], owner: str = "DensityEstimator") -> DensityParameters:
+def density_parameters(
+    given: Mapping[str, Any], owner: str = "DensityEstimator", arguments: Iterable[str] = ()
+) -> DensityParameters:
     """Parameters of a density from keyword arguments; see `parameters_from`."""
-    return parameters_from(DensityParameters, given, owner)
+    return parameters_from(DensityParameters, given, owner, arguments)
