@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -100,6 +101,12 @@ def require_writable(adata: AnnData, output: OutputSettings) -> None:
 
 def require_anndata(adata: object) -> None:
     """Raise unless `adata` is an AnnData object."""
+    if isinstance(adata, str | os.PathLike):
+        reader = "read_zarr" if str(adata).rstrip("/\\").endswith(".zarr") else "read_h5ad"
+        raise TypeError(
+            f"adata must be an AnnData object, came a path. Read it first: adata = ad.{reader}({str(adata)!r}) "
+            f"after import anndata as ad."
+        )
     if not isinstance(adata, AnnData):
         raise TypeError(f"adata must be an AnnData object, came {type(adata).__name__}.")
 

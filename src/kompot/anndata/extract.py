@@ -13,6 +13,7 @@ from anndata import AnnData
 from kompot import _checks as check
 from kompot._typing import Bools, Float64, Ints, Matrix
 from kompot.anndata.fields import clean_label
+from kompot.anndata.gene_names import missing_genes
 from kompot.gp.rows import RowSource, has_invalid, invalid_columns, invalid_values, row_source
 
 _DIFFUSION_KEY = "DM_EigenVectors"
@@ -166,8 +167,8 @@ def expression(adata: AnnData, layer: str | None) -> Matrix:
     """
     if adata.n_vars == 0:
         raise ValueError(
-            "adata has no genes (n_vars is 0), so there is no expression to compare. Read the file that holds the "
-            "expression matrix; the abundance of cells needs no genes."
+            "adata has no genes (n_vars is 0), so there is no expression to analyse. Read the file that holds the "
+            "expression matrix; for the abundance of cells use kompot.da, which needs no genes."
         )
     if layer is not None and layer not in adata.layers:
         raise ValueError(
@@ -234,10 +235,7 @@ def gene_columns(adata: AnnData, genes: Sequence[str] | None) -> Ints:
     columns = adata.var_names.get_indexer(names)
     missing = names[columns < 0]
     if len(missing):
-        raise ValueError(
-            f"{len(missing)} of {len(names)} genes are not in adata.var_names: {check.listed(missing)}."
-            f"{check.nearest(missing[0], adata.var_names)}"
-        )
+        raise ValueError(missing_genes(adata, names, missing))
     return np.sort(columns)
 
 
