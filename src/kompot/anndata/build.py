@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from kompot._typing import Float64, Ints
 from kompot.anndata.extract import expression_rows, invalid_expression
 from kompot.anndata.model_request import Brought, Injection, condition_predictor, of_model
 from kompot.anndata.null_request import has_external_null
+from kompot.anndata.progress import Progress
 from kompot.anndata.request import DERequest
 from kompot.differential.comparison import Comparison, FittedComparison, Landscape
 from kompot.differential.expression import DifferentialExpression
@@ -72,14 +74,16 @@ class Analysis:
         return None if self.features is None else self.features.landmarks
 
 
-def n_passes(request: DERequest) -> int:
-    """Passes over the cells that fitting needs, for the progress bar."""
-    if request.injection is not None and all(part.function is not None for part in request.injection.brought):
-        return 0
-    return 1 + request.settings.gp.use_empirical_variance
+def fitting_work(request: DERequest) -> int:
+    """Cells in all passes of fitting the genes and the null genes, for the progress bar."""
+    empirical, n_cells = request.settings.gp.use_empirical_variance, len(request.X)
+    if request.injection is not None:
+        missing = [part for part in request.injection.brought if part.function is None]
+        return sum(n_cells * (1 + (empirical and part.obs_variance is None)) for part in missing)
+    return (1 + empirical) * (n_cells + sum(null_cells(request) for _, null_cells in _null_parts(request)))
 
 
-def build_analysis(request: DERequest, track: Track) -> Analysis:
+def build_analysis(request: DERequest, track: Progress) -> Analysis:
     """Fit or take over both conditions and the null genes."""
     if request.injection is None:
         return _fitted(request, track)
@@ -91,7 +95,7 @@ def _sizes(request: DERequest) -> tuple[int, int]:
     return int((request.condition == 0).sum()), int((request.condition == 1).sum())
 
 
-def _fitted(request: DERequest, track: Track) -> Analysis:
+def _fitted(request: DERequest, track: Progress) -> Analysis:
     settings = request.settings
     model = DifferentialExpression.from_parameters(
         request.parameters,
@@ -109,7 +113,9 @@ def _fitted(request: DERequest, track: Track) -> Analysis:
 
     null = [
         NullGenes(None if fit is None else comparison(fit), given, names, indices, source)
-        for fit, given, names, indices, source in _null_fits(model, request)
+        for fit, given, names, indices, source in (
+            part(model, request, track.stage("null genes")) for part, _ in _null_parts(request)
+        )
     ]
     return Analysis(
         model,
@@ -141,20 +147,30 @@ def _landscape(request: DERequest, cells: FeatureTable) -> Landscape:
 _NullFit = tuple[TwoConditionFit | None, Float64 | None, list[str], list[int], str]
 
 
-def _null_fits(model: DifferentialExpression, request: DERequest) -> list[_NullFit]:
-    """All parts of the null distribution that were asked for."""
+_NullPart = tuple[Callable[[DifferentialExpression, DERequest, Track], _NullFit], Callable[[DERequest], int]]
+
+
+def _null_parts(request: DERequest) -> list[_NullPart]:
+    """What makes each part of the null distribution that was asked for, and how many cells one pass of it reads."""
     if not request.with_fdr:
         return []
-    parts: list[_NullFit] = []
+    parts: list[_NullPart] = []
     if request.n_null:
-        parts.append(_shuffled(model, request))
+        parts.append((_shuffled, _all_cells))
     external = has_external_null(request.settings.fdr)
     if len(request.prebaked) and (not external or request.settings.fdr.combine_with_internal):
-        fit = model.fit_more(_rows(request, request.prebaked))
-        parts.append((fit, None, _null_names(request, request.prebaked), request.prebaked.tolist(), "internal"))
+        parts.append((_prebaked, _all_cells))
     if external:
-        parts.append(_external(model, request))
+        parts.append((_external, _external_cells))
     return parts
+
+
+def _all_cells(request: DERequest) -> int:
+    return len(request.X)
+
+
+def _external_cells(request: DERequest) -> int:
+    return 0 if request.settings.fdr.null_expression is None else sum(_sizes(request))
 
 
 def _null_names(request: DERequest, genes: Ints) -> list[str]:
@@ -163,22 +179,27 @@ def _null_names(request: DERequest, genes: Ints) -> list[str]:
     return [f"NULL_{i}_{gene if own else request.all_genes[gene]}" for i, gene in enumerate(genes)]
 
 
-def _shuffled(model: DifferentialExpression, request: DERequest) -> _NullFit:
+def _prebaked(model: DifferentialExpression, request: DERequest, track: Track) -> _NullFit:
+    fit = model.fit_more(_rows(request, request.prebaked), track=track)
+    return fit, None, _null_names(request, request.prebaked), request.prebaked.tolist(), "internal"
+
+
+def _shuffled(model: DifferentialExpression, request: DERequest, track: Track) -> _NullFit:
     settings = request.settings.fdr
     asked = settings.null_genes != "auto"
     try:
-        fit, draw = model.fit_null(request.matrix, request.n_null, settings.null_seed, asked=asked)
+        fit, draw = model.fit_null(request.matrix, request.n_null, settings.null_seed, asked=asked, track=track)
     except InvalidValuesError as error:
         # Only possible for genes on disk that are not among those analysed, which were checked while being read.
         raise ValueError(invalid_expression(error.what, request.all_genes[error.columns], request.layer)) from error
     return fit, None, _null_names(request, draw.genes), draw.genes.tolist(), "internal"
 
 
-def _external(model: DifferentialExpression, request: DERequest) -> _NullFit:
+def _external(model: DifferentialExpression, request: DERequest, track: Track) -> _NullFit:
     settings = request.settings.fdr
     if settings.null_expression is None:
         return None, np.asarray(settings.null_mahalanobis, dtype=np.float64), [], [], "external"
-    fit = model.fit_external(*settings.null_expression)
+    fit = model.fit_external(*settings.null_expression, track=track)
     return fit, None, [f"NULL_EXT_{i}" for i in range(fit.n_genes)], [], "external"
 
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from kompot._typing import Bools, Float64, Floats
-from kompot.anndata.build import Analysis, NullGenes, build_analysis, n_passes
+from kompot.anndata.build import Analysis, NullGenes, build_analysis, fitting_work
 from kompot.anndata.kept_values import KeptValues
 from kompot.anndata.layer_storage import attachable
 from kompot.anndata.progress import progress_bar
 from kompot.anndata.request import DERequest
 from kompot.differential.comparison import Comparison
 from kompot.differential.evaluate import LayerTarget, empty_layers
+from kompot.differential.fitter import Track, share_of
 from kompot.stats.fdr import FDRResult, false_discovery_rates
 from kompot.stats.null_check import check_null_distances
 
@@ -103,11 +104,12 @@ def compute(request: DERequest, target: LayerTarget, kept: KeptValues, *, covari
     DEOutcome
         In the order of the request's columns.
     """
-    settings, wants_layers = request.settings, bool(target.arrays)
-    n_cells = len(request.X)
-    with progress_bar(n_cells * (n_passes(request) + wants_layers), shown=settings.output.progress) as track:
-        analysis = build_analysis(request, track)
+    settings, wants_layers, n_cells = request.settings, bool(target.arrays), len(request.X)
+    work = work_of(request, layers=wants_layers, covariance=covariance)
+    with progress_bar("kompot.de", n_cells, work, shown=settings.output.progress) as track:
+        analysis = build_analysis(request, track.stage("fitting"))
         main, null = analysis.comparison, analysis.null
+        track.stage("distances")
         means = mean_fold_changes(request, main)
         distances = main.distances() if settings.output.compute_mahalanobis else None
         null_distances = [part.distances() for part in null]
@@ -115,11 +117,16 @@ def compute(request: DERequest, target: LayerTarget, kept: KeptValues, *, covari
         if distances is not None and null:
             _check_null(analysis, distances, null_distances)
             fdr = false_discovery_rates(distances, np.concatenate(null_distances), settings.fdr.threshold)
-        groups = {name: group_outcome(request, analysis, name, means) for name in request.cells.groups}
+        track(n_cells)
+        track.stage("groups")
+        groups = {name: group_outcome(request, analysis, name, means, track) for name in request.cells.groups}
+        track.stage("layers")
         whole = _landscape_weight(request)
         null_means = [None if part.comparison is None else part.comparison.means(whole)[0] for part in null]
         wants_null = settings.output.return_full_results
         kept = kept.confirmed(earlier_means(kept, request), means["mean"])
+        stds = None if request.has_gene_variance else main.stds()
+        track(n_cells)
         if wants_layers:
             before = {LAYER_ARRAYS[key]: values for key, values in kept.values.items() if key in LAYER_ARRAYS}
             main.fill(replace(target, before=before), track)
@@ -130,12 +137,12 @@ def compute(request: DERequest, target: LayerTarget, kept: KeptValues, *, covari
             distances,
             null_distances,
             null_means,
-            null_layers(request, null) if wants_null else {},
+            null_layers(request, null, track) if wants_null else {},
             fdr,
             groups,
-            None if request.has_gene_variance else main.stds(),
+            stds,
             attachable(target.arrays),
-            cell_covariance(main, request.cells.evaluated) if covariance else None,
+            cell_covariance(main, request.cells.evaluated, track.stage("covariance")) if covariance else None,
             kept,
         )
 
@@ -159,6 +166,13 @@ def _check_null(analysis: Analysis, distances: Float64, null_distances: list[Flo
     )
 
 
+def work_of(request: DERequest, *, layers: bool, covariance: bool) -> int:
+    """Cells in all passes of a run, for the progress bar; distances and the covariance count as one pass each."""
+    groups = sum(int(mask.sum()) for name, mask in request.cells.groups.items() if name not in request.cells.skipped)
+    passes = 2 + layers + request.settings.output.return_full_results + covariance
+    return fitting_work(request) + groups + len(request.X) * passes
+
+
 def _landscape_weight(request: DERequest) -> Float64:
     evaluated = request.cells.evaluated
     weight: Float64 = (evaluated / evaluated.sum())[:, None]
@@ -179,7 +193,9 @@ def mean_fold_changes(request: DERequest, main: Comparison) -> dict[Any, Float64
     return dict(zip(columns, means, strict=True))
 
 
-def group_outcome(request: DERequest, analysis: Analysis, name: str, means: Mapping[Any, Float64]) -> GroupOutcome:
+def group_outcome(
+    request: DERequest, analysis: Analysis, name: str, means: Mapping[Any, Float64], track: Track
+) -> GroupOutcome:
     """Results of one group."""
     mask, n_genes = request.cells.groups[name], analysis.comparison.n_genes
     nothing = np.full(n_genes, np.nan)
@@ -196,10 +212,12 @@ def group_outcome(request: DERequest, analysis: Analysis, name: str, means: Mapp
             null = np.concatenate([part.group_distances(mask) for part in fitted])
             fdr = false_discovery_rates(distances, null, request.settings.fdr.threshold)
             local_fdr, is_de = fdr.local_fdr, fdr.is_de
+    if not skipped:
+        track(int(mask.sum()))
     return GroupOutcome(mean, weighted, distances, local_fdr, is_de)
 
 
-def null_layers(request: DERequest, null: list[NullGenes]) -> dict[str, Floats]:
+def null_layers(request: DERequest, null: list[NullGenes], track: Track) -> dict[str, Floats]:
     """Expression of the null genes at all cells, each n_cells x n_null, single precision."""
     names = {
         "smoothed_1": "condition1_smoothed",
@@ -210,21 +228,23 @@ def null_layers(request: DERequest, null: list[NullGenes]) -> dict[str, Floats]:
         "std_2": "condition2_std",
     }
     parts: list[dict[str, Floats]] = []
-    for part in null:
-        if part.comparison is not None:
-            shape = (len(request.X), part.comparison.n_genes)
-            stds, partial = part.comparison.has_gene_variance, not request.cells.evaluated.all()
-            arrays = empty_layers(*shape, zscores=True, stds=stds, partial=partial)
-            part.comparison.fill(LayerTarget(arrays))
-            parts.append(arrays)
+    fitted = [part.comparison for part in null if part.comparison is not None]
+    for comparison in fitted:
+        shape = (len(request.X), comparison.n_genes)
+        stds, partial = comparison.has_gene_variance, not request.cells.evaluated.all()
+        arrays = empty_layers(*shape, zscores=True, stds=stds, partial=partial)
+        comparison.fill(LayerTarget(arrays), share_of(track, 1 / len(fitted)))
+        parts.append(arrays)
     if not parts:
+        track(len(request.X))
         return {}
     return {names[key]: np.concatenate([arrays[key] for arrays in parts], axis=1) for key in parts[0]}
 
 
-def cell_covariance(main: Comparison, evaluated: Bools) -> Float64:
+def cell_covariance(main: Comparison, evaluated: Bools, track: Track) -> Float64:
     """Posterior covariance between all cells, zero for those not evaluated."""
     inner = main.covariance(evaluated)
+    track(len(evaluated))
     if evaluated.all():
         return inner
     covariance = np.zeros((len(evaluated), len(evaluated)))

@@ -14,9 +14,11 @@ from kompot.anndata.da_request import DARequest, DASettings, build_da_request
 from kompot.anndata.deliver import deliver, writes_results
 from kompot.anndata.fields import DIRECTION_COLORS
 from kompot.anndata.overwrite import check_overwrite
+from kompot.anndata.progress import progress_bar
 from kompot.anndata.store import Change
 from kompot.anndata.uns import landmark_entry, record_changes
 from kompot.differential.abundance import DifferentialAbundance
+from kompot.differential.fitter import Track
 from kompot.differential.result import AbundanceChange
 from kompot.settings import DAThresholdSettings, GPSettings, ModelSettings, OutputSettings, StorageSettings
 from kompot.stats.abundance import DIRECTIONS, direction_codes
@@ -109,8 +111,7 @@ def da(
         return shown(plan_da(adata, request))
     if writes_results(settings.output):
         check_overwrite(adata, request.fields.values(), settings.storage.overwrite)
-    analysis = fit(request)
-    change = analysis.predict(request.X)
+    analysis, change = compute(request)
     table = cell_table(adata.obs_names, change, settings.threshold)
     return deliver(
         adata,
@@ -120,7 +121,20 @@ def da(
     )
 
 
-def fit(request: DARequest) -> DifferentialAbundance:
+def compute(request: DARequest) -> tuple[DifferentialAbundance, AbundanceChange]:
+    """Fit, and evaluate at all cells."""
+    model, n_cells = request.settings.model, len(request.X)
+    given = (model.density_predictor1, model.density_predictor2)
+    fitted = sum(int((request.condition == code).sum()) for code in (0, 1) if given[code] is None)
+    with progress_bar("kompot.da", n_cells, fitted + n_cells, shown=request.settings.output.progress) as track:
+        analysis = fit(request, track.stage("densities"))
+        track.stage("fold changes")
+        change = analysis.predict(request.X)
+        track(n_cells)
+    return analysis, change
+
+
+def fit(request: DARequest, track: Track | None = None) -> DifferentialAbundance:
     """The fitted analysis."""
     model, eps = request.settings.model, request.settings.gp.eps
     analysis = DifferentialAbundance.from_parameters(request.parameters, eps=eps, **request.switches)
@@ -131,6 +145,7 @@ def fit(request: DARequest) -> DifferentialAbundance:
         predictors=(model.density_predictor1, model.density_predictor2),
         variance_predictors=(model.variance_predictor1, model.variance_predictor2),
         allow_single_condition_variance=request.settings.output.allow_single_condition_variance,
+        track=track,
     )
 
 

@@ -140,9 +140,11 @@ def smooth_expression(
 
 def compute(request: SmoothRequest) -> tuple[ExpressionModel, SmoothLayers]:
     """Fit (or take the model given) and evaluate at all cells."""
-    settings = request.settings
-    n_passes = 2 + settings.gp.use_empirical_variance - (settings.model.model1 is not None)
-    with progress_bar(len(request.X) * n_passes, shown=settings.output.progress) as track:
+    settings, n_cells = request.settings, len(request.X)
+    n_fitting = 1 + settings.gp.use_empirical_variance if settings.model.model1 is None else 0
+    work, shown = n_cells * (n_fitting + 1), settings.output.progress
+    with progress_bar("kompot.smooth_expression", n_cells, work, shown=shown) as track:
+        track.stage("fitting")
         if settings.model.model1 is not None:
             fitted: ExpressionModel = settings.model.model1
             cells = FeatureTable(fitted.predictor.features, request.X)
@@ -153,6 +155,7 @@ def compute(request: SmoothRequest) -> tuple[ExpressionModel, SmoothLayers]:
             rows = expression_rows(request.matrix, request.used, request.columns, request.all_genes, request.layer)
             cells = fitted.fit_cells(request.X, rows, request.used, request.samples, track=track)
         partial = len(request.columns) < len(request.all_genes)
+        track.stage("layers")
         layers = smooth_layers(
             fitted,
             cells,

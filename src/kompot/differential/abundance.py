@@ -10,6 +10,7 @@ from kompot import _checks as check
 from kompot._typing import Float64, Ints
 from kompot.differential.condition_density import ConditionDensity, DensityValues, InjectedDensity, finite_vector
 from kompot.differential.fit_densities import FittedConditions, condition_masks, fit_conditions
+from kompot.differential.fitter import Track
 from kompot.differential.result import AbundanceChange
 from kompot.differential.samples import SampleMasks, joined_samples, require_both, sample_masks
 from kompot.errors import OffsetWarning, warn
@@ -120,6 +121,7 @@ class DifferentialAbundance:
         predictors: tuple[Any, Any] = (None, None),
         variance_predictors: tuple[Any, Any] = (None, None),
         allow_single_condition_variance: bool = False,
+        track: Track | None = None,
     ) -> DifferentialAbundance:
         """Fit cells of both conditions that lie in one matrix in any order.
 
@@ -137,6 +139,8 @@ class DifferentialAbundance:
             Predictors `(X, diag=True)` of the variance between samples, per condition.
         allow_single_condition_variance
             Let one condition's variance between samples serve for both where the other has too few samples.
+        track
+            Called with the number of cells done after each density, in proportion where samples have their own.
 
         Returns
         -------
@@ -153,7 +157,7 @@ class DifferentialAbundance:
             density.evaluate(X[:2], [])  # what it cannot do shows before anything is fitted
         self._borrow, self._between_predictors = allow_single_condition_variance, variance_predictors
         self.skipped_samples = [label for part in masks for label in part.skipped]
-        self.fits = self._fit_where_missing(X, condition, masks, predictors)
+        self.fits = self._fit_where_missing(X, condition, masks, predictors, track)
         for fit in self.fits:
             densities.update(fit.densities)
         self._densities = [densities[0], densities[1]]
@@ -164,7 +168,12 @@ class DifferentialAbundance:
         return self
 
     def _fit_where_missing(
-        self, X: Float64, condition: Ints, masks: list[SampleMasks], predictors: tuple[Any, Any]
+        self,
+        X: Float64,
+        condition: Ints,
+        masks: list[SampleMasks],
+        predictors: tuple[Any, Any],
+        track: Track | None,
     ) -> list[FittedConditions]:
         """Fit the conditions without a predictor: together, or each with parameters of its own."""
         missing = [code for code in (0, 1) if predictors[code] is None]
@@ -172,7 +181,7 @@ class DifferentialAbundance:
         samples = {code: masks[code].valid for code in (0, 1)}
         given = self._given_distances(condition)
         return [
-            fit_conditions(self.parameters, X, condition_masks(condition, group), samples, given)
+            fit_conditions(self.parameters, X, condition_masks(condition, group), samples, given, track)
             for group in groups
             if group
         ]

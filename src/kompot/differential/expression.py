@@ -12,7 +12,7 @@ from kompot._typing import Float64, Ints, Matrix
 from kompot.differential.evaluate import fold_change_at, summarise_cells
 from kompot.differential.expression_model import ExpressionModel
 from kompot.differential.fit import TwoConditionFit
-from kompot.differential.fitter import Fitter, Track
+from kompot.differential.fitter import Fitter, Track, share_of
 from kompot.differential.groups import CellGroups
 from kompot.differential.result import FoldChange
 from kompot.differential.samples import joined_samples, require_both, sample_groups
@@ -215,12 +215,12 @@ class DifferentialExpression:
             self.parameters.batch_size,
         )
 
-    def fit_more(self, Y: RowSource) -> TwoConditionFit:
+    def fit_more(self, Y: RowSource, *, track: Track | None = None) -> TwoConditionFit:
         """Fit other genes of the cells fitted: expression of all of them, n_cells x n_genes."""
-        return self.fitter.fit(Y, like=self.result)
+        return self.fitter.fit(Y, like=self.result, track=track)
 
     def fit_null(
-        self, Y: Matrix, n_null: int, seed: int | None = 42, *, asked: bool = True
+        self, Y: Matrix, n_null: int, seed: int | None = 42, *, asked: bool = True, track: Track | None = None
     ) -> tuple[TwoConditionFit, NullDraw]:
         """Fit shuffled genes with the features and cells of the last fit.
 
@@ -234,6 +234,8 @@ class DifferentialExpression:
             Of their choice and shuffling; None is a fixed seed.
         asked
             Whether to warn if there are fewer genes than null genes wanted (they are then drawn with replacement).
+        track
+            Called with the number of cells done after each chunk, in proportion where the genes are fitted in blocks.
 
         Returns
         -------
@@ -246,16 +248,21 @@ class DifferentialExpression:
             )
         draw = draw_null_genes(Y.shape[1], n_null, seed, asked=asked)
         order = shuffling_order(self.cells.X, Y, self.fitter.groups.codes)
-        first, *rest = (self.fit_more(block) for block in shuffled_blocks(Y, draw, order))
+        first, *rest = (
+            self.fit_more(block, track=share_of(track, block.shape[1] / n_null))
+            for block in shuffled_blocks(Y, draw, order)
+        )
         return first.with_genes(rest), draw
 
-    def fit_external(self, Y1: Any, Y2: Any) -> TwoConditionFit:
+    def fit_external(self, Y1: Any, Y2: Any, *, track: Track | None = None) -> TwoConditionFit:
         """Fit other genes of the same cells, condition by condition.
 
         Parameters
         ----------
         Y1, Y2
             Expression of the cells of condition 1 and 2 in the order they were fitted in, n_cells x n_genes.
+        track
+            Called with the number of cells done after each chunk.
 
         Returns
         -------
@@ -275,7 +282,7 @@ class DifferentialExpression:
         order = np.concatenate(cells)
         groups = replace(self.fitter.groups, codes=self.fitter.groups.codes[order])
         table = FeatureTable(self.result.features, self.cells.X[order], keep_bytes=0)
-        return self._fitter_of(table, groups).fit(StackedRows(tuple(sources)), like=self.result)
+        return self._fitter_of(table, groups).fit(StackedRows(tuple(sources)), like=self.result, track=track)
 
     @property
     def result(self) -> TwoConditionFit:

@@ -10,7 +10,9 @@ import numpy as np
 
 from kompot._typing import Bools, Float64, Ints
 from kompot.differential.condition_density import FittedDensity
+from kompot.differential.fitter import Track
 from kompot.gp.density_estimator import (
+    DensityPredictor,
     density_of,
     positive_distances,
     resolve_dimension,
@@ -55,6 +57,7 @@ def fit_conditions(
     masks: dict[int, Bools],
     samples: dict[int, dict[Any, Bools]],
     given: dict[int, Float64] | None = None,
+    track: Track | None = None,
 ) -> FittedConditions:
     """Densities of some conditions with one `d`, `mu` and length scale for all of them.
 
@@ -70,6 +73,8 @@ def fit_conditions(
         Cells of each biological sample of each condition.
     given
         Distances to the nearest neighbour of the cells of each condition, where the user brought them.
+    track
+        Called with the number of cells done after each density, in proportion where samples have their own.
 
     Returns
     -------
@@ -86,21 +91,32 @@ def fit_conditions(
     numbers = DensityNumbers(d, resolve_mu(parameters, together, d), getattr(kernel, "length_scale", None))
     cells, approximation = prepare_features(parameters, kernel, X, pooled)
     densities = {
-        condition: _fit_condition(cells, mask, near, samples.get(condition, {}), numbers)
+        condition: _fit_condition(cells, mask, near, samples.get(condition, {}), numbers, track)
         for (condition, mask), near in zip(masks.items(), distances, strict=True)
     }
     return FittedConditions(densities, cells, numbers, approximation)
 
 
 def _fit_condition(
-    cells: FeatureTable, mask: Bools, distances: Float64, samples: dict[Any, Bools], numbers: DensityNumbers
+    cells: FeatureTable,
+    mask: Bools,
+    distances: Float64,
+    samples: dict[Any, Bools],
+    numbers: DensityNumbers,
+    track: Track | None,
 ) -> FittedDensity:
-    d, mu = numbers.d, numbers.mu
-    fitted_samples = {
-        label: density_of(cells, part, positive_distances(nearest_distances(cells.X[part])), d=d, mu=mu)
-        for label, part in samples.items()
+    share = int(mask.sum()) / (1 + len(samples))
+
+    def fitted(part: Bools, near: Float64) -> DensityPredictor:
+        predictor = density_of(cells, part, near, d=numbers.d, mu=numbers.mu)
+        if track is not None:
+            track(share)
+        return predictor
+
+    of_samples = {
+        label: fitted(part, positive_distances(nearest_distances(cells.X[part]))) for label, part in samples.items()
     }
-    return FittedDensity(density_of(cells, mask, distances, d=d, mu=mu), fitted_samples)
+    return FittedDensity(fitted(mask, distances), of_samples)
 
 
 def condition_masks(condition: Ints, wanted: Sequence[int]) -> dict[int, Bools]:

@@ -14,7 +14,12 @@ from kompot.gp.rows import RowSource
 from kompot.stats.empirical_variance import fit_empirical_variances
 from kompot.stats.sample_variance import between_samples
 
-Track = Callable[[int], object]
+Track = Callable[[float], object]
+
+
+def share_of(track: Track | None, share: float) -> Track | None:
+    """A callback that counts only a share of the cells, for work that is one of several parts."""
+    return None if track is None else lambda n: track(n * share)
 
 
 @dataclass(frozen=True)
