@@ -277,7 +277,8 @@ class OutputSettings(_Settings):
     allow_single_condition_variance: bool = _setting(False, check.boolean)
     """With `sample_col`: let one condition's between-sample variance serve for both where the other has one sample."""
     progress: bool = _setting(True, check.boolean)
-    """Show a progress bar."""
+    """Show a progress bar and, when all is done, one line on the results, on standard error. The line goes to the
+    logger (INFO) as well, and to the logger alone where a handler shows it there."""
 
 
 @dataclass(eq=False)

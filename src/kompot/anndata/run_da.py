@@ -16,6 +16,7 @@ from kompot.anndata.fields import DIRECTION_COLORS
 from kompot.anndata.overwrite import check_overwrite
 from kompot.anndata.progress import progress_bar
 from kompot.anndata.store import Change
+from kompot.anndata.summary import tell_da
 from kompot.anndata.uns import landmark_entry, record_changes
 from kompot.differential.abundance import DifferentialAbundance
 from kompot.differential.fitter import Track
@@ -113,12 +114,14 @@ def da(
         check_overwrite(adata, request.fields.values(), settings.storage.overwrite)
     analysis, change = compute(request)
     table = cell_table(adata.obs_names, change, settings.threshold)
-    return deliver(
+    delivered = deliver(
         adata,
         settings.output,
         lambda target: changes_of(target, request, analysis, change, table),
         lambda: result_dict(request, analysis, table),
     )
+    tell_da(request, analysis.landmarks, table)
+    return delivered
 
 
 def compute(request: DARequest) -> tuple[DifferentialAbundance, AbundanceChange]:

@@ -25,6 +25,7 @@ from kompot.anndata.record import de_record, record_before
 from kompot.anndata.request import DERequest, DESettings, build_request
 from kompot.anndata.results import field_changes, gene_table, result_dict
 from kompot.anndata.store import Change
+from kompot.anndata.summary import tell_de
 from kompot.anndata.uns import landmark_entry, record_changes
 from kompot.differential.evaluate import layer_names
 from kompot.settings import (
@@ -153,12 +154,14 @@ def de(
     with layer_arrays(plan) as target:
         outcome = compute(request, target, kept, covariance=covariance)
         table = gene_table(request, outcome)
-        return deliver(
+        delivered = deliver(
             adata,
             settings.output,
             lambda target: changes_of(target, request, outcome, table),
             lambda: result_dict(request, outcome, table),
         )
+    tell_de(request, outcome)
+    return delivered
 
 
 def layer_plan(request: DERequest, *, wanted: bool) -> LayerPlan:

@@ -24,6 +24,7 @@ from kompot.anndata.overwrite import check_overwrite
 from kompot.anndata.progress import progress_bar
 from kompot.anndata.smooth_request import SmoothRequest, SmoothSettings, build_smooth_request
 from kompot.anndata.store import Change
+from kompot.anndata.summary import tell_smooth
 from kompot.anndata.uns import landmark_entry, landmark_record, record_changes
 from kompot.differential.expression_model import ExpressionModel
 from kompot.differential.smooth import SmoothLayers, smooth_layers
@@ -126,7 +127,7 @@ def smooth_expression(
         require_memory_for_layers(len(request.fields), adata.shape)
     fitted, layers = compute(request)
     kept = kept.confirmed(earlier_means(kept, request), layers.mean_smoothed)
-    return deliver(
+    delivered = deliver(
         adata,
         settings.output,
         lambda target: changes_of(target, request, fitted, layers, kept),
@@ -136,6 +137,8 @@ def smooth_expression(
             "field_names": {key: item.name for key, item in request.fields.items()},
         },
     )
+    tell_smooth(request)
+    return delivered
 
 
 def compute(request: SmoothRequest) -> tuple[ExpressionModel, SmoothLayers]:

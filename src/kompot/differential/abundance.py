@@ -249,11 +249,11 @@ def _offset_text(offset: float, error: float, sizes: tuple[int, int], *, brought
     if brought:
         why = ": check that the density predictors given are normalised and of these cells"
     elif max(sizes) >= _UNEQUAL * min(sizes):
-        why = f" because their numbers of cells do ({numbers}): nothing needs to be done"
+        why = f", as those of unequal numbers of cells ({numbers}) do: nothing needs to be done"
     else:
         why = (
-            f", more than chance explains (standard error {error:.2f}) at {numbers} cells: look for repeated or "
-            f"smoothed cells in one of them"
+            f", more than chance explains (standard error {error:.2f}) or their numbers of cells ({numbers}): look for "
+            f"states that only one of them reaches, and for repeated cells"
         )
     return (
         f"The densities of the two conditions differ by a constant of {-offset:.2f}{why}; the constant was removed "
