@@ -83,9 +83,33 @@ print("fine")
     assert run_python(code) == "fine\n"
 
 
+def run_module(*arguments):
+    return subprocess.run(  # noqa: S603  our own interpreter and module
+        [sys.executable, "-W", "error", "-m", "kompot", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_of_the_module(flag):
+    shown = run_module(flag)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.startswith("usage: python -m kompot")
+    assert "simulate a data set" in shown.stdout
+    assert "Simulating" not in shown.stdout
+
+
+def test_version_of_the_module():
+    assert run_module("--version").stdout == f"kompot {kompot.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--zzz"], ["de", "cells.h5ad"]])
+def test_arguments_that_the_module_does_not_know(arguments):
+    shown = run_module(*arguments)
+    assert (shown.returncode, shown.stdout) == (2, "")
+    assert "unrecognized arguments" in shown.stderr
+
+
 def test_the_demonstration_runs():
-    shown = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "kompot"], capture_output=True, text=True, check=True
-    ).stdout
+    shown = run_module().stdout
     for part in ("distance", "mean LFC", "local FDR", "Time:", "global"):
         assert part in shown
