@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import kompot
 
 PACKAGES = ("kompot", "kompot.anndata", "kompot.datasets", "kompot.differential")
 DOCS = Path(__file__).parents[1] / "docs" / "api.md"
+README = Path(__file__).parents[1] / "README.md"
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -113,3 +115,16 @@ def test_the_demonstration_runs():
     shown = run_module().stdout
     for part in ("distance", "mean LFC", "local FDR", "Time:", "global"):
         assert part in shown
+
+
+def test_the_readme_says_which_calls_of_the_published_package_run():
+    section = README.read_text().split("## Scripts written for kompot 0.8.0")[1].split("\n## ")[0]
+    there, *_, missing = section.split("\n- ")[1:]
+    assert there.startswith("Run unchanged")
+    assert missing.startswith("Not there yet")
+    exists = [name for name in re.findall(r"`kompot\.(\w+)`", there) if hasattr(kompot, name)]
+    assert exists == re.findall(r"`kompot\.(\w+)`", there)
+    assert set(SIGNATURES) < set(exists)
+    assert [name for name in re.findall(r"`kompot\.(\w+)`", missing) if hasattr(kompot, name)] == []
+    known = re.findall(r"`(RunInfo|RunComparison|get_run_history)`", missing)
+    assert sorted(known) == kompot.anndata.utils.__all__
