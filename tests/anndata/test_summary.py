@@ -9,6 +9,7 @@ import pytest
 
 import kompot
 from adata_helpers import small_adata
+from kompot.anndata import progress
 
 LOUD = kompot.OutputSettings()
 FDR = kompot.FDRSettings(null_genes=20)
@@ -24,6 +25,12 @@ def prepared(n_cells=240):
 
 def sizes(adata):
     return [int((adata.obs["condition"] == label).sum()) for label in "AB"]
+
+
+@pytest.fixture(autouse=True)
+def no_bar(monkeypatch):
+    """However slow the machine, only the line is on standard error."""
+    monkeypatch.setattr(progress, "_DELAY", 1e9)
 
 
 @pytest.fixture
@@ -220,6 +227,23 @@ def test_one_line_whatever_the_labels(run, capsys):
     assert err.count("\n") == 1
     assert "A?B?[31m?" in err
     assert "x" * 41 not in err
+
+
+@pytest.mark.filterwarnings("ignore::kompot.errors.RepresentationWarning")
+def test_one_line_whatever_the_groups(capsys):
+    adata = prepared()
+    name = "T\ncell" + 200 * "x"
+    only = (adata.obs["condition"] == "A").to_numpy()
+    de(adata, fdr=FDR, filter=kompot.FilterSettings(groups={name: only, "all": np.ones(240, dtype=bool)}))
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert re.search(r"; 2 groups \(1 skipped: T\?cellx+…x+\)\.$", err)
+    assert "x" * 41 not in err
+
+
+def test_no_standard_error(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    progress.tell(logging.getLogger(LOGGER), "anything", shown=True)
 
 
 @pytest.mark.parametrize(

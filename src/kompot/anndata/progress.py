@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+_DELAY = 1.0  # seconds
 _FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} cells [{elapsed}<{remaining}]"
 
 
@@ -54,7 +55,7 @@ def progress_bar(owner: str, n_cells: int, work: float, *, shown: bool) -> Itera
     Progress
         To be called with cells done.
     """
-    with tqdm(total=n_cells, desc=owner, bar_format=_FORMAT, disable=not shown, delay=1.0, leave=False) as bar:
+    with tqdm(total=n_cells, desc=owner, bar_format=_FORMAT, disable=not shown, delay=_DELAY, leave=False) as bar:
         yield Progress(bar, owner, work)
 
 
@@ -66,12 +67,13 @@ def tell(logger: logging.Logger, line: str, *, shown: bool) -> None:
     logger
         Of the module that the line is about.
     line
-        One line.
+        Text; what cannot be printed in it, such as a line break in a label, becomes a question mark.
     shown
         `OutputSettings.progress`. Even so nothing is written where the logger shows the line there itself.
     """
+    line = "".join(letter if letter.isprintable() else "?" for letter in line)
     logger.info(line)
-    if shown and not _shows_info(logger):
+    if shown and sys.stderr is not None and not _shows_info(logger):
         tqdm.write(line, file=sys.stderr)
 
 
@@ -79,7 +81,7 @@ def _shows_info(logger: logging.Logger) -> bool:
     """Whether a handler writes INFO of this logger to where the user looks."""
     if not logger.isEnabledFor(logging.INFO):
         return False
-    streams = [sys.stderr, sys.stdout]
+    streams = [stream for stream in (sys.stderr, sys.stdout) if stream is not None]
     current: logging.Logger | None = logger
     while current is not None:
         if any(h.level <= logging.INFO and getattr(h, "stream", None) in streams for h in current.handlers):

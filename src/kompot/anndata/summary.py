@@ -70,9 +70,7 @@ def _condition(label: Any, mask: Bools, samples: np.ndarray[Any, Any] | None) ->
     counts = [_count(int(mask.sum()), "cell")]
     if samples is not None:
         counts.append(_count(int((pd.Series(samples[mask]).value_counts() >= _FEWEST_CELLS).sum()), "sample"))
-    # One line, whatever a label holds.
-    name = "".join(letter if letter.isprintable() else "?" for letter in str(label))
-    return f"{shortened(name, _LONGEST_LABEL)} ({', '.join(counts)})"
+    return f"{shortened(str(label), _LONGEST_LABEL)} ({', '.join(counts)})"
 
 
 def _called(request: DERequest, outcome: DEOutcome) -> str:
@@ -100,5 +98,7 @@ def _groups(request: DERequest) -> str:
     groups, skipped = request.cells.groups, request.cells.skipped
     if not groups:
         return ""
-    names = f" ({len(skipped):,} skipped: {check.listed(skipped, _MOST_GROUPS)})" if skipped else ""
-    return f"; {_count(len(groups), 'group')}{names}"
+    if not skipped:
+        return f"; {_count(len(groups), 'group')}"
+    names = check.listed((shortened(name, _LONGEST_LABEL) for name in skipped), _MOST_GROUPS)
+    return f"; {_count(len(groups), 'group')} ({len(skipped):,} skipped: {names})"
