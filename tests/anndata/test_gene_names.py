@@ -71,6 +71,12 @@ def test_versions(there, asked):
     assert f"1 of them differ in the version after the dot only ('{IDS[3]}{asked}' is '{IDS[3]}{there}' there)" in text
 
 
+def test_columns_of_any_kind():
+    adata = named(SYMBOLS, lists=[[1]] * 25, empty=[None] * 25)
+    adata.var[7] = IDS
+    assert "adata.var[7] has them" in message_for(CALLS["de"], adata, IDS[:2])
+
+
 def test_a_slip_is_still_a_slip():
     assert message_for(CALLS["de"], named(SYMBOLS), ["Gene_7"]).endswith("Gene_7. Did you mean 'Gene7'?")
     absent = message_for(CALLS["de"], named(IDS), ["ENSMUSG99999999999"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pandas as pd
 from anndata import AnnData
@@ -45,7 +46,7 @@ def _other_names(adata: AnnData, missing: pd.Index[str]) -> str:
         return _versions(adata.var_names, missing)
     text = ""
     if kinds[0] != kinds[1]:
-        words = [f"{'Ensembl identifiers' if kind else 'gene symbols'}" for kind in kinds]
+        words = ["Ensembl identifiers" if kind else "gene symbols" for kind in kinds]
         text = f" These look like {words[0]}, adata.var_names ({adata.var_names[0]!r}, ...) like {words[1]}."
     if column is not None:
         return f"{text} adata.var[{column!r}] has them: pass adata.var_names[adata.var[{column!r}].isin(genes)]."
@@ -70,11 +71,11 @@ def _versions(var_names: pd.Index[str], missing: pd.Index[str]) -> str:
     )
 
 
-def _column_with(adata: AnnData, missing: pd.Index[str]) -> str | None:
+def _column_with(adata: AnnData, missing: pd.Index[str]) -> Any:
     """The column of `adata.var` that holds most of the names, if it holds at least half of them."""
-    texts = [str(name) for name, dtype in adata.var.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
+    texts = [name for name, dtype in adata.var.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
     if adata.var.columns.has_duplicates or not texts:
         return None
-    found = {name: int(missing.isin(adata.var[name].astype(object)).sum()) for name in texts}
+    found = {name: int(missing.isin(adata.var[name].astype(str)).sum()) for name in texts}
     best = max(found, key=lambda name: found[name])
     return best if 2 * found[best] >= len(missing) else None
