@@ -140,3 +140,13 @@ def test_an_invalid_null_gene_on_disk_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="NaN or infinite values in 1 of the genes used: g2"):
         run(backed, kompot.FDRSettings(null_genes=25), genes=["g5"])
     backed.file.close()
+
+
+def test_null_distances_instead_of_declared_columns_have_no_fdr_in_groups():
+    adata = small_adata()
+    adata.obs["side"] = np.where(adata.obsm["DM_EigenVectors"][:, 0] > 0, "right", "left")
+    fdr = kompot.FDRSettings(null_genes=[3, 4], null_mahalanobis=np.linspace(1, 3, 50))
+    kompot.de(adata, "condition", "A", "B", fdr=fdr, filter=kompot.FilterSettings(groups="side"))
+    assert adata.var["kompot_de_A_to_B_mahalanobis_local_fdr"].notna().sum() == adata.n_vars - 2
+    assert adata.varm["kompot_de_A_to_B_mahalanobis_groups"].notna().sum().tolist() == [adata.n_vars - 2] * 2
+    assert "kompot_de_A_to_B_mahalanobis_local_fdr_groups" not in adata.varm

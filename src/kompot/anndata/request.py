@@ -176,8 +176,10 @@ class DERequest:
     @property
     def with_group_fdr(self) -> bool:
         """Whether there are null genes, which can be evaluated in groups."""
-        external = self.settings.fdr.null_expression is not None
-        return self.settings.output.compute_mahalanobis and bool(self.n_null or len(self.prebaked) or external)
+        fdr = self.settings.fdr
+        columns = len(self.prebaked) and (fdr.combine_with_internal or not has_external_null(fdr))
+        genes = self.n_null or columns or fdr.null_expression is not None
+        return self.settings.output.compute_mahalanobis and bool(genes)
 
 
 def build_request(
