@@ -12,6 +12,7 @@ LEVELS = {
     "_threads": 0,
     "_checks": 0,
     "_memory": 0,
+    "_interrupts": 0,
     "errors": 0,
     "settings": 0,
     "_names": 0,

@@ -29,7 +29,7 @@ def kompot_layers(adata):
 @pytest.mark.parametrize("genes", [None, ["g3", "g7"]], ids=["all", "some"])
 @pytest.mark.parametrize("filtered", [False, True])
 def test_layers_on_disk_hold_the_same(tmp_path, genes, filtered, monkeypatch):
-    monkeypatch.setattr("kompot.anndata.layer_storage._ROWS_TOGETHER", 7)
+    monkeypatch.setattr("kompot.anndata.disk_layers._ROWS_TOGETHER", 7)
     adata, expected = small_adata(), small_adata()
     options = {"genes": genes}
     if filtered:

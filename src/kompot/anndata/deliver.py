@@ -7,6 +7,7 @@ from typing import Any
 
 from anndata import AnnData
 
+from kompot.anndata.locks import object_locked
 from kompot.anndata.store import Change, commit, independent_copy
 from kompot.settings import OutputSettings
 
@@ -21,6 +22,7 @@ def deliver(
     output: OutputSettings,
     changes: Callable[[AnnData], list[Change]],
     results: Callable[[], dict[str, Any]],
+    keep: Callable[[], None] = lambda: None,
 ) -> Any:
     """Write results and return what the user asked for.
 
@@ -31,9 +33,11 @@ def deliver(
     output
         `copy`, `inplace`, `return_full_results` and `return_null_data`.
     changes
-        Makes the fields to write.
+        Makes the fields to write, from what is in the object by now.
     results
         Makes the dictionary of results; made before anything is written.
+    keep
+        Called once the object holds the results, for files that it refers to.
 
     Returns
     -------
@@ -42,9 +46,14 @@ def deliver(
     """
     wants_dict = output.return_full_results or output.return_null_data or not writes_results(output)
     dictionary = results() if wants_dict else None
-    target = independent_copy(adata) if output.copy else adata
-    if writes_results(output):
+    if not writes_results(output):
+        return dictionary
+    # Records are read and written without another thread in between.
+    with object_locked(adata):
+        if not output.copy:
+            commit(adata, changes(adata), keep)
+            return dictionary
+        target = independent_copy(adata)
         commit(target, changes(target))
-    if output.copy:
-        return (dictionary, target) if wants_dict else target
-    return dictionary
+    keep()
+    return (dictionary, target) if wants_dict else target

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from kompot._memory import available_bytes
-from kompot._typing import Ints
+from kompot._typing import Floats, Ints
+from kompot.anndata.disk_layers import LayerFolder
 from kompot.differential.evaluate import LayerTarget, empty_layers
 from kompot.errors import StorageWarning, warn
 from kompot.settings import StorageSettings
 
 _DTYPE = np.dtype(np.float32)
-_ROWS_TOGETHER = 1024
 _GB = 1e9
 # The covariance, one product at a time, and a little more.
 _COVARIANCE_ARRAYS = 2.1
@@ -187,8 +187,8 @@ def existing_parent(place: Path) -> Path:
 
 
 @contextmanager
-def layer_arrays(plan: LayerPlan) -> Iterator[LayerTarget]:
-    """Arrays to write the layers to; those on disk are removed again if the block fails.
+def layer_arrays(plan: LayerPlan) -> Iterator[tuple[LayerTarget, Callable[[], None]]]:
+    """Arrays to write the layers to; those on disk are removed again when the block ends, unless they are kept.
 
     Parameters
     ----------
@@ -197,36 +197,24 @@ def layer_arrays(plan: LayerPlan) -> Iterator[LayerTarget]:
 
     Yields
     ------
-    LayerTarget
-        Empty arrays; see `attachable` for what to put into the object.
+    tuple[LayerTarget, Callable[[], None]]
+        Empty arrays (see `attachable` for what to put into the object), and what to call once an object has them.
     """
-    partial = plan.columns is not None or not plan.all_cells
-    if not plan.names:
-        yield LayerTarget({})
-        return
     if plan.directory is None:
-        names = plan.names
-        arrays = empty_layers(*plan.shape, zscores="zscore" in names, stds="std_1" in names, partial=partial)
-        yield LayerTarget(arrays, plan.columns)
+        yield LayerTarget(_arrays_in_memory(plan), plan.columns if plan.names else None), lambda: None
         return
-    plan.directory.mkdir(parents=True, exist_ok=True)
-    store = Path(tempfile.mkdtemp(prefix="kompot_layers_", dir=plan.directory))
-    done = False
+    folder = LayerFolder(plan.directory, plan.n_bytes)
     try:
-        yield LayerTarget(_zarr_arrays(plan, store), plan.columns)
-        done = True
+        yield LayerTarget(folder.arrays(plan.names, plan.shape, _DTYPE), plan.columns), folder.keep
     finally:
-        if not done:
-            shutil.rmtree(store, ignore_errors=True)
+        folder.discard()
 
 
-def _zarr_arrays(plan: LayerPlan, store: Path) -> dict[str, Any]:
-    import zarr
-
-    group = zarr.open_group(str(store / "layers.zarr"), mode="w")
-    chunks = (min(_ROWS_TOGETHER, plan.shape[0]), plan.shape[1])
-    create = getattr(group, "create_array", None) or group.create_dataset
-    return {name: create(name, shape=plan.shape, chunks=chunks, dtype=_DTYPE, fill_value=np.nan) for name in plan.names}
+def _arrays_in_memory(plan: LayerPlan) -> dict[str, Floats]:
+    if not plan.names:
+        return {}
+    partial = plan.columns is not None or not plan.all_cells
+    return empty_layers(*plan.shape, zscores="zscore" in plan.names, stds="std_1" in plan.names, partial=partial)
 
 
 def attachable(arrays: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,4 +224,4 @@ def attachable(arrays: Mapping[str, Any]) -> dict[str, Any]:
     import dask.array
 
     from_array: Callable[..., Any] = dask.array.from_array
-    return {name: from_array(array, chunks=array.chunks) for name, array in arrays.items()}
+    return {name: from_array(array.stored(), chunks=array.chunks) for name, array in arrays.items()}

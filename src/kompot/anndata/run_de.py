@@ -151,7 +151,7 @@ def de(
         require_memory_for_covariance(len(request.X))
     if settings.output.return_full_results:
         require_memory_for_null_genes(len(request.X), request.n_null)
-    with layer_arrays(plan) as target:
+    with layer_arrays(plan) as (target, keep):
         outcome = compute(request, target, kept, covariance=covariance)
         table = gene_table(request, outcome)
         delivered = deliver(
@@ -159,6 +159,7 @@ def de(
             settings.output,
             lambda target: changes_of(target, request, outcome, table),
             lambda: result_dict(request, outcome, table),
+            keep,
         )
     tell_de(request, outcome)
     return delivered

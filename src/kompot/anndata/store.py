@@ -1,20 +1,21 @@
 """Writing results into an AnnData object: all of them or none.
 
-Everything is computed before; writing itself can still fail (or be interrupted), and then every field gets its old
-value back.
+Everything is computed before. Writing itself can still fail, and then every field gets its old value back; signals
+wait meanwhile, so that neither writing nor the way back is cut in two. Threads write to one object one after the other.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from anndata import AnnData, ImplicitModificationWarning
+from anndata import AnnData
 
+from kompot._interrupts import interrupts_deferred
 from kompot.anndata.fields import Place
+from kompot.anndata.locks import object_locked
 
 REMOVED = object()
 """As the value of a change: the field goes."""
@@ -32,40 +33,60 @@ class Change:
     """A column (obs, var), a matrix (layers, obsp) or a value (uns); `REMOVED` to delete it."""
 
 
-def commit(adata: AnnData, changes: Sequence[Change]) -> None:
+def _nothing() -> None:
+    pass
+
+
+def commit(adata: AnnData, changes: Sequence[Change], done: Callable[[], None] = _nothing) -> None:
     """Write all changes, or leave the object as it was.
 
     Parameters
     ----------
     adata
-        Changed in place; a view becomes an object of its own first, as everywhere in AnnData.
+        Changed in place; a view becomes an object of its own, as everywhere in AnnData.
     changes
-        What to write.
+        What to write. Those that depend on what is in the object are made and written under one `object_locked`.
+    done
+        Called as soon as the object holds the changes, before an interrupt that came meanwhile is raised.
     """
-    with _no_view_warning():
-        old = [(change, _current(adata, change)) for change in changes]
-        order = {change.place: list(getattr(adata, change.place)) for change in changes}
-        done = False
-        try:
-            for change in changes:
-                _apply(adata, change, change.value)
-            done = True
-        finally:
-            if not done:
-                for change, value in reversed(old):
-                    _apply(adata, change, value)
-                for place, names in order.items():
-                    _reorder(adata, place, names)
+    with object_locked(adata):
+        if not adata.is_view:
+            _write(adata, changes, done)
+            return
+        # Changed on a copy, which takes its time and can fail, so that until then the view is one of its parent.
+        changed = adata.copy()
+        _write(changed, changes)
+        with interrupts_deferred() as handle, ExitStack() as undo:
+            undo.callback(_set_state, adata, dict(vars(adata)))
+            # As AnnData does it when a view is written to; there is no public way that takes over a whole object.
+            adata._init_as_actual(changed)  # noqa: SLF001
+            handle()
+            done()
+            undo.pop_all()
+
+
+def _write(adata: AnnData, changes: Sequence[Change], done: Callable[[], None] = _nothing) -> None:
+    # An ExitStack goes all the way back, also past a step that fails itself.
+    with interrupts_deferred() as handle, ExitStack() as undo:
+        for place in {change.place for change in changes}:
+            undo.callback(_reorder, adata, place, list(getattr(adata, place)))
+        for change in changes:
+            undo.callback(_apply, adata, change, getattr(adata, change.place).get(change.name, REMOVED))
+            _apply(adata, change, change.value)
+        handle()
+        done()
+        undo.pop_all()
+
+
+def _set_state(adata: AnnData, state: dict[str, Any]) -> None:
+    vars(adata).clear()
+    vars(adata).update(state)
 
 
 def independent_copy(adata: AnnData) -> AnnData:
     """A copy in memory; of an object on disk too, which AnnData would only copy to another file."""
-    return adata.to_memory() if adata.isbacked else adata.copy()
-
-
-def _current(adata: AnnData, change: Change) -> Any:
-    container = getattr(adata, change.place)
-    return container.get(change.name, REMOVED)
+    with object_locked(adata):
+        return adata.to_memory() if adata.isbacked else adata.copy()
 
 
 def _apply(adata: AnnData, change: Change, value: Any) -> None:
@@ -81,18 +102,10 @@ def _reorder(adata: AnnData, place: Place, names: list[Any]) -> None:
     container = getattr(adata, place)
     if list(container) == names:
         return
-    if place in ("obs", "var"):
-        setattr(adata, place, container[names])
-        return
-    for name in names:
-        value = container[name]
-        del container[name]
-        container[name] = value
-
-
-@contextmanager
-def _no_view_warning() -> Iterator[None]:
-    """Writing into a view makes it an object of its own; that is what the user asked for."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ImplicitModificationWarning)
-        yield
+    for position, name in enumerate(names):
+        if place not in ("obs", "var"):
+            value = container[name]
+            del container[name]
+            container[name] = value
+        elif container.columns[position] != name:
+            container.insert(position, name, container.pop(name))
