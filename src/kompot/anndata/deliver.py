@@ -20,6 +20,7 @@ def writes_results(output: OutputSettings) -> bool:
 def deliver(
     adata: AnnData,
     output: OutputSettings,
+    check: Callable[[AnnData], None] | None,
     changes: Callable[[AnnData], list[Change]],
     results: Callable[[], dict[str, Any]],
     keep: Callable[[], None] = lambda: None,
@@ -32,6 +33,8 @@ def deliver(
         Changed only if results go in place.
     output
         `copy`, `inplace`, `return_full_results` and `return_null_data`.
+    check
+        From `overwrite_check`; None where nothing is written.
     changes
         Makes the fields to write, from what is in the object by now.
     results
@@ -46,14 +49,16 @@ def deliver(
     """
     wants_dict = output.return_full_results or output.return_null_data or not writes_results(output)
     dictionary = results() if wants_dict else None
-    if not writes_results(output):
+    if check is None:
         return dictionary
     # Records are read and written without another thread in between.
     with object_locked(adata):
         if not output.copy:
+            check(adata)
             commit(adata, changes(adata), keep)
             return dictionary
         target = independent_copy(adata)
+        check(target)
         commit(target, changes(target))
     keep()
     return (dictionary, target) if wants_dict else target

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from anndata import AnnData
@@ -74,6 +74,50 @@ def _lost(kept: KeptValues) -> str:
         f" The values of the {counted_text(kept.n_others, 'gene')} that genes does not name will be lost (NaN) in "
         f"{_shown(list(kept.lost))}, because the runs differ in: {check.listed(reasons)}."
     )
+
+
+def overwrite_check(
+    adata: AnnData, fields: Collection[NamedField], overwrite: bool | None, kept: KeptValues | None = None
+) -> Callable[[AnnData], None]:
+    """`check_overwrite` before the computation, and the same for what other threads write during it.
+
+    Parameters
+    ----------
+    adata, fields, overwrite, kept
+        As for `check_overwrite`.
+
+    Returns
+    -------
+    Callable[[AnnData], None]
+        To be called right before writing: warns of or refuses fields that were written since, as `overwrite` says.
+    """
+    check_overwrite(adata, fields, overwrite, kept)
+    before = _writers(adata, fields)
+
+    def check_again(target: AnnData) -> None:
+        written = [field for field, writer in _writers(target, fields).items() if before.get(field, "absent") != writer]
+        if not written or overwrite:
+            return
+        message = f"While this run was computed, another one wrote {_shown(written)} into the object."
+        if overwrite is False:
+            raise ValueError(
+                f"{message} Nothing of this run was written. Set StorageSettings(overwrite=True) to replace them, or "
+                f"another result_key."
+            )
+        warn(
+            f"{message} They are replaced; StorageSettings(overwrite=True) silences this, another result_key keeps "
+            f"both.",
+            OverwriteWarning,
+        )
+
+    return check_again
+
+
+def _writers(adata: AnnData, fields: Collection[NamedField]) -> dict[tuple[str, str], Owner | None]:
+    """The run that each of the fields that exist belongs to, where that is known."""
+    owners = Records.of(adata).owners
+    named = ((item.field.place, item.name) for item in fields)
+    return {field: owners.get(field) for field in named if field[1] in getattr(adata, field[0])}
 
 
 def _shown(fields: Sequence[tuple[str, str]]) -> str:

@@ -17,6 +17,7 @@ from kompot.anndata.all_records import Owner, Records
 from kompot.anndata.arguments import require_anndata
 from kompot.anndata.fields import DA_FIELDS, DE_FIELDS, SMOOTH_FIELDS
 from kompot.anndata.history import stored_type
+from kompot.anndata.locks import object_locked
 from kompot.anndata.run_record import RecordedField, recorded_fields, recorded_run
 from kompot.anndata.store import REMOVED, Change, commit, independent_copy
 from kompot.errors import RunRecordWarning, warn
@@ -98,16 +99,17 @@ def cleanup(
         "obsp": keep_obsp_fields,
         "varm": keep_varm_fields,
     }
-    records = Records.of(adata)
-    positions = _positions(records, run_ids, kind)
-    fields = {position: recorded_fields(adata, records, kind, position) for position in positions}
-    for place, kept in keep.items():
-        _check_keep(place, kept, kind, fields)
-    check.boolean("inplace", inplace)
-    changes = _removals(adata, fields, keep, kind)
-    target = adata if inplace else independent_copy(adata)
-    commit(target, changes)
-    return None if inplace else target
+    with object_locked(adata):
+        records = Records.of(adata)
+        positions = _positions(records, run_ids, kind)
+        fields = {position: recorded_fields(adata, records, kind, position) for position in positions}
+        for place, kept in keep.items():
+            _check_keep(place, kept, kind, fields)
+        check.boolean("inplace", inplace)
+        changes = _removals(adata, fields, keep, kind)
+        target = adata if inplace else independent_copy(adata)
+        commit(target, changes)
+        return None if inplace else target
 
 
 def _positions(records: Records, run_ids: Any, kind: str) -> list[int]:

@@ -13,7 +13,8 @@ from kompot.anndata.da_record import da_record
 from kompot.anndata.da_request import DARequest, DASettings, build_da_request
 from kompot.anndata.deliver import deliver, writes_results
 from kompot.anndata.fields import DIRECTION_COLORS
-from kompot.anndata.overwrite import check_overwrite
+from kompot.anndata.locks import object_locked
+from kompot.anndata.overwrite import overwrite_check
 from kompot.anndata.progress import progress_bar
 from kompot.anndata.store import Change
 from kompot.anndata.summary import tell_da
@@ -103,20 +104,25 @@ def da(
     """
     check.boolean("dry_run", dry_run)
     settings = DASettings(**settings_of(gp=gp, threshold=threshold, storage=storage, output=output, model=model))
-    request = build_da_request(adata, groupby, (condition1, condition2), obsm_key, sample_col, settings, density_kwargs)
+    writes = not dry_run and writes_results(settings.output)
+    with object_locked(adata):
+        request = build_da_request(
+            adata, groupby, (condition1, condition2), obsm_key, sample_col, settings, density_kwargs
+        )
+        fields = request.fields.values()
+        check_again = overwrite_check(adata, fields, settings.storage.overwrite) if writes else None
     if dry_run:
         # Only dry runs need these: importing kompot stays cheap.
         from kompot.anndata.planning.plans import plan_da
         from kompot.anndata.planning.report import shown
 
         return shown(plan_da(adata, request))
-    if writes_results(settings.output):
-        check_overwrite(adata, request.fields.values(), settings.storage.overwrite)
     analysis, change = compute(request)
     table = cell_table(adata.obs_names, change, settings.threshold)
     delivered = deliver(
         adata,
         settings.output,
+        check_again,
         lambda target: changes_of(target, request, analysis, change, table),
         lambda: result_dict(request, analysis, table),
     )

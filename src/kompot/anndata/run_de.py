@@ -20,7 +20,8 @@ from kompot.anndata.layer_storage import (
     require_memory_for_covariance,
     require_memory_for_null_genes,
 )
-from kompot.anndata.overwrite import check_overwrite
+from kompot.anndata.locks import object_locked
+from kompot.anndata.overwrite import overwrite_check
 from kompot.anndata.record import de_record, record_before
 from kompot.anndata.request import DERequest, DESettings, build_request
 from kompot.anndata.results import field_changes, gene_table, result_dict
@@ -131,20 +132,21 @@ def de(
     """
     check.boolean("dry_run", dry_run)
     settings = DESettings(**settings_of(gp=gp, fdr=fdr, filter=filter, storage=storage, output=output, model=model))
-    request = build_request(
-        adata, groupby, (condition1, condition2), obsm_key, layer, genes, sample_col, settings, function_kwargs
-    )
+    writes, kept, check_again = not dry_run and writes_results(settings.output), KeptValues(), None
+    with object_locked(adata):
+        request = build_request(
+            adata, groupby, (condition1, condition2), obsm_key, layer, genes, sample_col, settings, function_kwargs
+        )
+        if writes:
+            others = adata.n_vars - len(request.columns)
+            kept = kept_values(adata, request.fields, record_before(request), n_others=others)
+            check_again = overwrite_check(adata, request.fields.values(), settings.storage.overwrite, kept)
     if dry_run:
         # Only dry runs need these: importing kompot stays cheap.
         from kompot.anndata.planning.plans import plan_de
         from kompot.anndata.planning.report import shown
 
         return shown(plan_de(adata, request, *planned_layers(request)))
-    writes = writes_results(settings.output)
-    kept = KeptValues()
-    if writes:
-        kept = kept_values(adata, request.fields, record_before(request), n_others=adata.n_vars - len(request.columns))
-        check_overwrite(adata, request.fields.values(), settings.storage.overwrite, kept)
     plan = layer_plan(request, wanted=writes)
     covariance = "posterior_covariance_key" in request.fields
     if covariance:
@@ -157,6 +159,7 @@ def de(
         delivered = deliver(
             adata,
             settings.output,
+            check_again,
             lambda target: changes_of(target, request, outcome, table),
             lambda: result_dict(request, outcome, table),
             keep,

@@ -20,7 +20,8 @@ from kompot.anndata.fields import by_place, field_mapping
 from kompot.anndata.history import environment, label_record, settings_record, timestamp
 from kompot.anndata.kept_values import KeptValues, kept_values
 from kompot.anndata.layer_storage import require_memory_for_layers
-from kompot.anndata.overwrite import check_overwrite
+from kompot.anndata.locks import object_locked
+from kompot.anndata.overwrite import overwrite_check
 from kompot.anndata.progress import progress_bar
 from kompot.anndata.smooth_request import SmoothRequest, SmoothSettings, build_smooth_request
 from kompot.anndata.store import Change
@@ -110,26 +111,29 @@ def smooth_expression(
     """
     check.boolean("dry_run", dry_run)
     settings = SmoothSettings(**settings_of(gp=gp, storage=storage, output=output, model=model))
-    request = build_smooth_request(
-        adata, groupby, condition, obsm_key, layer, genes, sample_col, settings, function_kwargs
-    )
+    writes, kept, check_again = not dry_run and writes_results(settings.output), KeptValues(), None
+    with object_locked(adata):
+        request = build_smooth_request(
+            adata, groupby, condition, obsm_key, layer, genes, sample_col, settings, function_kwargs
+        )
+        if writes:
+            others = adata.n_vars - len(request.columns)
+            kept = kept_values(adata, request.fields, record_before(request), n_others=others)
+            check_again = overwrite_check(adata, request.fields.values(), settings.storage.overwrite, kept)
     if dry_run:
         # Only dry runs need these: importing kompot stays cheap.
         from kompot.anndata.planning.plans import plan_smooth
         from kompot.anndata.planning.report import shown
 
         return shown(plan_smooth(adata, request))
-    kept = KeptValues()
-    if writes_results(settings.output):
-        others = adata.n_vars - len(request.columns)
-        kept = kept_values(adata, request.fields, record_before(request), n_others=others)
-        check_overwrite(adata, request.fields.values(), settings.storage.overwrite, kept)
+    if writes:
         require_memory_for_layers(len(request.fields), adata.shape)
     fitted, layers = compute(request)
     kept = kept.confirmed(earlier_means(kept, request), layers.mean_smoothed)
     delivered = deliver(
         adata,
         settings.output,
+        check_again,
         lambda target: changes_of(target, request, fitted, layers, kept),
         lambda: {
             "model": fitted,

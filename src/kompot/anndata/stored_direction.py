@@ -12,6 +12,7 @@ from kompot.anndata.arguments import require_anndata
 from kompot.anndata.da_record import direction_counts
 from kompot.anndata.fields import DIRECTION_COLORS
 from kompot.anndata.history import settings_record, timestamp
+from kompot.anndata.locks import object_locked
 from kompot.anndata.run_arguments import recorded_settings
 from kompot.anndata.run_update import chosen_run, stored_column, with_entry
 from kompot.anndata.store import Change, commit, independent_copy
@@ -62,32 +63,33 @@ def update_direction(
     DAThresholdSettings(lfc_threshold=0.5, ptp_threshold=0.2)
     """
     require_anndata(adata)
-    position, run = chosen_run(adata, run_id, result_key, "da")
-    params = as_mapping(run.get("params"))
-    threshold = recorded_settings(params, "da")[0].get("threshold", DAThresholdSettings())
-    for name, given in (("lfc_threshold", lfc_threshold), ("ptp_threshold", ptp_threshold)):
-        if given is not None:
-            setattr(threshold, name, given)
-    lfc, ptp = (
-        stored_column(adata, position, run.get(key), "obs", "da").to_numpy(dtype=np.float64)
-        for key in ("lfc_key", "ptp_key")
-    )
-    codes = direction_codes(lfc, ptp, threshold.lfc_threshold, threshold.ptp_threshold)
-    direction = pd.Categorical.from_codes(codes.tolist(), categories=pd.Index(DIRECTIONS))
-    name = str(run["direction_key"])
-    entry = run | {
-        "params": params | {"threshold": settings_record(threshold)},
-        "direction_counts": direction_counts(pd.Series(direction)),
-        "updates": [*run.get("updates", []), {"function": "update_direction", "timestamp": timestamp()}],
-    }
-    check.boolean("inplace", inplace)
-    target = adata if inplace else independent_copy(adata)
-    commit(
-        target,
-        [
-            Change("obs", name, direction),
-            Change("uns", f"{name}_colors", list(DIRECTION_COLORS)),
-            with_entry(target, position, entry, "da"),
-        ],
-    )
-    return None if inplace else target
+    with object_locked(adata):
+        position, run = chosen_run(adata, run_id, result_key, "da")
+        params = as_mapping(run.get("params"))
+        threshold = recorded_settings(params, "da")[0].get("threshold", DAThresholdSettings())
+        for name, given in (("lfc_threshold", lfc_threshold), ("ptp_threshold", ptp_threshold)):
+            if given is not None:
+                setattr(threshold, name, given)
+        lfc, ptp = (
+            stored_column(adata, position, run.get(key), "obs", "da").to_numpy(dtype=np.float64)
+            for key in ("lfc_key", "ptp_key")
+        )
+        codes = direction_codes(lfc, ptp, threshold.lfc_threshold, threshold.ptp_threshold)
+        direction = pd.Categorical.from_codes(codes.tolist(), categories=pd.Index(DIRECTIONS))
+        name = str(run["direction_key"])
+        entry = run | {
+            "params": params | {"threshold": settings_record(threshold)},
+            "direction_counts": direction_counts(pd.Series(direction)),
+            "updates": [*run.get("updates", []), {"function": "update_direction", "timestamp": timestamp()}],
+        }
+        check.boolean("inplace", inplace)
+        target = adata if inplace else independent_copy(adata)
+        commit(
+            target,
+            [
+                Change("obs", name, direction),
+                Change("uns", f"{name}_colors", list(DIRECTION_COLORS)),
+                with_entry(target, position, entry, "da"),
+            ],
+        )
+        return None if inplace else target

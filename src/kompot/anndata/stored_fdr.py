@@ -18,6 +18,7 @@ from kompot.anndata.all_records import as_mapping, field_mapping_of
 from kompot.anndata.arguments import require_anndata
 from kompot.anndata.fields import DE_FIELDS, FDR_KEYS
 from kompot.anndata.history import timestamp
+from kompot.anndata.locks import object_locked
 from kompot.anndata.record import hits_record
 from kompot.anndata.results import hits
 from kompot.anndata.run_update import chosen_run, stored_column, with_entry
@@ -117,8 +118,9 @@ def extract_null_distribution(adata: AnnData, run_id: int = -1, result_key: str 
     (20,)
     """
     require_anndata(adata)
-    position, run = chosen_run(adata, run_id, result_key, "de")
-    distances = _stored_distances(adata, position, run)
+    with object_locked(adata):
+        position, run = chosen_run(adata, run_id, result_key, "de")
+        distances = _stored_distances(adata, position, run)
     missing = np.isnan(distances) & _analysed(adata, run)
     if missing.any():
         raise ValueError(
@@ -194,16 +196,17 @@ def recompute_fdr(
     """
     require_anndata(adata)
     null, threshold = check.distances("null_mahalanobis", null_mahalanobis), check.fraction("threshold", threshold)
-    position, run = chosen_run(adata, run_id, result_key, "de")
-    distances = _stored_distances(adata, position, run)
-    check_null_distances(null, distances)
-    result = false_discovery_rates(distances, null, threshold)
-    table = _table(distances, result, adata.var_names)
-    if check.boolean("inplace", inplace):
-        names, mapping = as_mapping(run.get("field_names")), field_mapping_of(run)
-        written = {key: names[key] for key in FDR_KEYS if key in _ALWAYS or names.get(key) in mapping}
-        columns = [Change("var", name, table[_COLUMNS[key]].to_numpy()) for key, name in written.items()]
-        commit(adata, [*columns, with_entry(adata, position, _with_fdr(run, written, result, len(null)), "de")])
+    with object_locked(adata):
+        position, run = chosen_run(adata, run_id, result_key, "de")
+        distances = _stored_distances(adata, position, run)
+        check_null_distances(null, distances)
+        result = false_discovery_rates(distances, null, threshold)
+        table = _table(distances, result, adata.var_names)
+        if check.boolean("inplace", inplace):
+            names, mapping = as_mapping(run.get("field_names")), field_mapping_of(run)
+            written = {key: names[key] for key in FDR_KEYS if key in _ALWAYS or names.get(key) in mapping}
+            columns = [Change("var", name, table[_COLUMNS[key]].to_numpy()) for key, name in written.items()]
+            commit(adata, [*columns, with_entry(adata, position, _with_fdr(run, written, result, len(null)), "de")])
     return table
 
 
