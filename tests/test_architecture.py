@@ -13,6 +13,7 @@ LEVELS = {
     "_checks": 0,
     "_memory": 0,
     "_interrupts": 0,
+    "_files": 0,
     "errors": 0,
     "settings": 0,
     "_names": 0,

@@ -1,10 +1,11 @@
+import errno
 import json
 
 import numpy as np
 import pytest
 
 from helpers import manifold, matern52, smooth
-from kompot import FunctionEstimator, Predictor
+from kompot import DensityEstimator, FunctionEstimator, Predictor
 from kompot.gp.kernels import RBF, Linear
 
 X = manifold(60, 3)
@@ -85,6 +86,28 @@ def test_a_callable_kernel_cannot_be_saved(tmp_path):
     with pytest.raises(TypeError, match=r"cannot be saved; use a kernel of kompot.gp.kernels"):
         predictor.save(tmp_path / "function.npz")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["function", "density"])
+def test_a_file_that_was_there_survives_a_failure(tmp_path, monkeypatch, kind):
+    predictor = fitted({"ls": 1.0}, Y) if kind == "function" else DensityEstimator(ls=1.0).fit(X).predictor
+    path = tmp_path / "function.npz"
+    predictor.save(path)
+    before = path.read_bytes()
+    write_array = np.lib.format.write_array
+
+    def failing(file, array, **options):
+        if array.ndim == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_array(file, array, **options)
+
+    monkeypatch.setattr("numpy.lib.format.write_array", failing)
+    with pytest.raises(OSError, match=r"function.npz could not be written \(No space left on device\); the file that"):
+        predictor.save(path)
+    assert [entry.read_bytes() for entry in tmp_path.iterdir()] == [before]
+    monkeypatch.undo()
+    new = manifold(15, 3, seed=8)
+    np.testing.assert_array_equal(type(predictor).load(path)(new), predictor(new))
 
 
 @over_cases

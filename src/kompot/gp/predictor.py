@@ -95,7 +95,13 @@ class Predictor:
         Parameters
         ----------
         path
-            File to write, used literally.
+            File to write, used literally. One that is there is replaced when the new one is complete; if that fails,
+            it stays as it is.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
         """
         save_posterior(path, self.features, self.posterior, "Predictor", {"squeeze": self.squeeze})
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kompot._files import whole_file
 from kompot.gp.features import Features
 from kompot.gp.kernels import kernel_from_dict
 from kompot.gp.regression import Posterior
@@ -24,7 +25,7 @@ def save_posterior(
     Parameters
     ----------
     path
-        File to write, used literally.
+        File to write, used literally; one that is there is replaced when the new one is complete.
     features, posterior
         What to write; the kernel must be one of `kompot.gp.kernels`.
     kind
@@ -41,7 +42,7 @@ def save_posterior(
         "mu": posterior.mu,
         **extra,
     }
-    with Path(path).open("wb") as file:
+    with whole_file(path) as file:
         np.savez(
             file,
             allow_pickle=False,

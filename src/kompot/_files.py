@@ -1,0 +1,76 @@
+"""Files that are written as a whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from kompot._interrupts import interrupts_deferred
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
+    """A file to write to, which takes the place of the one at `path` when the block ends well.
+
+    Written beside it under a temporary name, so that a failure or an interrupt leaves what was there.
+
+    Parameters
+    ----------
+    path
+        Where the file shall be. A symbolic link stays one; permissions of a file that was there are kept.
+
+    Yields
+    ------
+    IO[bytes]
+        Open for writing.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, a full disk for example; says that nothing changed.
+    """
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():  # a device or a pipe, which must not be replaced; a folder fails
+        with target.open("wb") as file:
+            yield file
+        return
+    # Known before it is made, so that an interrupt at any moment leaves nothing.
+    unfinished = target.with_name(f".kompot-{uuid.uuid4().hex}")
+    try:
+        with _explained(target):
+            _require_writable(target)
+            with unfinished.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if target.exists():
+                unfinished.chmod(stat.S_IMODE(target.stat().st_mode))
+            unfinished.replace(target)
+    finally:
+        with interrupts_deferred(), suppress(OSError):  # mostly because it is not there any more
+            unfinished.unlink()
+
+
+def _require_writable(target: Path) -> None:
+    """A file that is protected against writing is not replaced, although its folder may allow it."""
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@contextmanager
+def _explained(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        left = "the file that was there is unchanged" if target.exists() else "nothing is left of it"
+        raise OSError(
+            error.errno or errno.EIO,
+            f"{target.name} could not be written ({error.strerror or error}); {left}. Make room or name another place",
+            str(target),
+        ) from error
