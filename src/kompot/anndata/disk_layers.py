@@ -142,8 +142,11 @@ class LayerWriter:
                 self.sizes[chunk] = _file(self.path, chunk).stat().st_size
 
     def stored(self) -> StoredLayer:
-        """The layer for reading."""
-        return StoredLayer(self.array, self.path, dict(self.sizes))
+        """The layer for reading; an error if a file is gone already."""
+        layer = StoredLayer(self.array, self.path, dict(self.sizes))
+        for chunk in self.sizes:
+            layer.require(chunk)
+        return layer
 
 
 @dataclass(frozen=True)
@@ -177,14 +180,15 @@ class StoredLayer:
         """The values, as the Zarr array gives them."""
         rows = np.arange(self.shape[0])[index[0] if isinstance(index, tuple) else index]
         for chunk in np.unique(rows // self.array.chunks[0]).tolist():
-            self._require(chunk)
+            self.require(chunk)
         return np.asarray(self.array[index])
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         """The folder's name occurs once, so that nothing need be read to tell layers apart."""
         return type(self).__name__, str(self.path)
 
-    def _require(self, chunk: int) -> None:
+    def require(self, chunk: int) -> None:
+        """Raise unless the file of a chunk is as it was written."""
         file = _file(self.path, chunk)
         found = file.stat().st_size if file.exists() else None
         if found == self.sizes.get(chunk, found):
