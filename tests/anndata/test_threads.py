@@ -218,5 +218,5 @@ def test_no_lock_outlives_its_object():
     [de, da, smooth, lambda adata, _key: kompot.cleanup(adata), lambda adata, _key: kompot.recompute_fdr(adata, [1.0])],
 )
 def test_something_that_is_no_object(run):
-    with pytest.raises(TypeError, match="adata must be an AnnData object, came str"):
+    with pytest.raises(TypeError, match="adata must be an AnnData object, came a path"):
         run("path.h5ad", "key")
