@@ -185,7 +185,10 @@ def features_text(approximation: Mapping[str, Any]) -> str:
         return ""
     text = f"{approximation['rank']} (prior variance missed: mean {approximation.get('residual_mean', 0.0):.1e}"
     text += f", largest {approximation.get('residual_max', 0.0):.1e})"
-    return text + (", stopped at n_landmarks before the tolerance was met" if approximation.get("capped") else "")
+    missed = approximation.get("lost_degrees", 1.0) > approximation.get("allowed_degrees", 0.0)
+    return text + (
+        ", stopped at n_landmarks before the tolerance was met" if approximation.get("capped") and missed else ""
+    )
 
 
 def hits_text(run: RunInfo) -> str:

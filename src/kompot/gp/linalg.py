@@ -17,6 +17,7 @@ from scipy import linalg
 from kompot._typing import Float64, Floats
 
 F = TypeVar("F", Float64, Floats)
+_BLOCK = 256
 
 
 class NotPositiveDefiniteError(ValueError):
@@ -142,5 +143,13 @@ def gram(A: Float64) -> Float64:
         return np.zeros((A.shape[1], A.shape[1]))
     columns, transposed = _transposed(A)
     lower: Float64 = linalg.blas.dsyrk(1.0, columns, trans=transposed, lower=1)
-    lower += np.tril(lower, -1).T
+    _mirror(lower)
     return lower
+
+
+def _mirror(lower: Float64) -> None:
+    """Copy the lower triangle of a square matrix to its upper one, in blocks: no second matrix beside it."""
+    for start in range(0, len(lower), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        lower[:start, rows] = lower[rows, :start].T
+        lower[rows, rows] += np.tril(lower[rows, rows], -1).T

@@ -23,6 +23,10 @@ LANDMARK_SHARE = 0.6
 """Share of the loss allowed that the landmarks may take; the rest is for the axes dropped. Less means more landmarks
 and fewer features."""
 
+OUT_OF_REACH = 0.1
+"""No landmarks are added once the candidates, counted for all cells, lose at most this share of the whole: what is left
+is lost by cells far from every candidate, on which further landmarks among the candidates have no effect."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -70,6 +74,15 @@ class Sample:
         """What a cell of the pool counts in `Phiᵀ Phi / sigma²`."""
         return self.n_cells / self.n_pool / self.sigma**2
 
+    def lost(self, residual: Float64) -> float:
+        """Degrees of freedom lost by all cells: residual variances of the sample, p."""
+        return float(np.sum(self.weights * residual))
+
+    def is_out_of_reach(self, residual: Float64) -> bool:
+        """Whether nearly all that is lost is lost by cells that are no candidates."""
+        of_candidates = self.n_cells * float(residual[: self.n_pool].mean()) / self.sigma**2
+        return of_candidates <= OUT_OF_REACH * self.lost(residual)
+
     def degrees(self, phi: Float64) -> float:
         """Degrees of freedom of a regression of all cells on features: p x r, of the sample."""
         return kept_degrees(gram(phi[: self.n_pool]), self.gram_weight)
@@ -86,24 +99,65 @@ class Chosen:
     """Prior variance of each cell of the sample that they miss, p."""
 
 
-def grow(pool: PivotedCholesky, sample: Sample, rng: np.random.Generator, limit: int, target: Target) -> None:
-    """Add landmarks until their share of the target is met, then drop those at the end that were not needed."""
+def grow(pool: PivotedCholesky, sample: Sample, rng: np.random.Generator, limit: int, target: Target) -> bool:
+    """Add landmarks until their share of the target is met, then drop those at the end that were not needed.
+
+    Parameters
+    ----------
+    pool
+        Gets the landmarks.
+    sample
+        Whose first cells are the candidates of the pool.
+    rng
+        Of the random choice.
+    limit
+        Largest number of landmarks.
+    target
+        How many degrees of freedom landmarks and axes together may lose.
+
+    Returns
+    -------
+    bool
+        Whether the share was met; not so where the landmarks allowed are used up, or what is lost is out of reach of
+        all candidates.
+    """
     target *= LANDMARK_SHARE
     weights, kept = sample.weights, 0.0
     while pool.rank < limit and not pool.exhausted:
         pool.extend(rng, limit - pool.rank)
-        lost = float(np.sum(weights * pool.residual))
+        lost = sample.lost(pool.residual)
         # Kept degrees are at most the rank, and only rise with it: counting them (O(p r²)) waits until it can matter,
         # and once is enough.
-        if lost > target.allowed(pool.rank):
-            continue
-        kept = kept or sample.degrees(pool.features)
-        if lost <= target.allowed(kept):
-            # Dropping features loses at most as many degrees as their residual variance counts.
-            lost_at = pool.residual_sums(weights)
-            enough = np.maximum(target.share * (kept - lost_at), target.floor)
-            pool.truncate(int(np.argmax(lost_at <= enough)))
-            return
+        if lost <= target.allowed(pool.rank):
+            kept = kept or sample.degrees(pool.features)
+            if lost <= target.allowed(kept):
+                # Dropping features loses at most as many degrees as their residual variance counts.
+                lost_at = pool.residual_sums(weights)
+                enough = np.maximum(target.share * (kept - lost_at), target.floor)
+                pool.truncate(int(np.argmax(lost_at <= enough)))
+                return True
+        if sample.is_out_of_reach(pool.residual):
+            return False
+    return False
+
+
+def n_to_reach(residual: Float64, allowed: float) -> int:
+    """How many of the worst represented cells must become candidates until the others lose little.
+
+    Parameters
+    ----------
+    residual
+        Residual variances of cells that are no candidates, falling.
+    allowed
+        Sum of them that may be lost.
+
+    Returns
+    -------
+    int
+        Where far more than that is lost, so many that a tenth of it remains.
+    """
+    left = np.cumsum(residual[::-1])[::-1]
+    return int(np.count_nonzero(left > max(allowed, OUT_OF_REACH * left[0])))
 
 
 def chosen_of(pool: PivotedCholesky, jitter: float) -> Chosen:
@@ -123,7 +177,11 @@ def chosen_at(landmarks: Float64, X: Float64, kernel: Kernel, jitter: float) -> 
 
 
 def truncate_axes(chosen: Chosen, sample: Sample, target: Target) -> Chosen:
-    """Turn the features to their principal axes over the pool, and drop the least ones until the target is reached."""
+    """Turn the features to their principal axes over the pool, and drop the least ones until the target is reached.
+
+    Where the landmarks alone lose more than that, the axes dropped lose their share of it all the same: keeping them
+    would not bring back what no landmark represents.
+    """
     n_pool, weights = sample.n_pool, sample.weights
     degrees, axes = linalg.eigh(sample.gram_weight * gram(chosen.phi[:n_pool]), check_finite=False)
     degrees = np.maximum(degrees, 0.0)
@@ -131,10 +189,12 @@ def truncate_axes(chosen: Chosen, sample: Sample, target: Target) -> Chosen:
     energy = degrees / sample.gram_weight * weights[0]
     if len(chosen.phi) > n_pool:
         energy += column_sums_of_squares(product(chosen.phi[n_pool:], axes)) * weights[-1]
-    # After dropping 0, 1, 2, ... axes: what is lost, and what is kept.
-    lost = np.sum(weights * chosen.residual) + np.append(0.0, np.cumsum(energy))
+    # After dropping 0, 1, 2, ... axes: what they lose, what is kept, and what may be lost.
+    lost = np.append(0.0, np.cumsum(energy))
     kept = np.append(np.cumsum((degrees / (1.0 + degrees))[::-1])[::-1], 0.0)
-    within = lost <= np.maximum(target.share * kept, target.floor)
+    allowed = np.maximum(target.share * kept, target.floor)
+    before = sample.lost(chosen.residual)
+    within = lost <= (allowed - before if before <= allowed[0] else (1.0 - LANDMARK_SHARE) * allowed)
     dropped = min(int(np.flatnonzero(within).max(initial=0)), len(degrees) - 1)
     V = axes[:, dropped:]
     phi = product(chosen.phi, V)

@@ -23,7 +23,17 @@ from kompot.gp.features import FeatureTable, row_slices
 from kompot.gp.kernels import Kernel
 from kompot.gp.landmarks import PivotedCholesky, canonical_order
 from kompot.gp.linalg import gram
-from kompot.gp.pool import Chosen, Sample, Target, chosen_at, chosen_of, grow, kept_degrees, truncate_axes
+from kompot.gp.pool import (
+    Chosen,
+    Sample,
+    Target,
+    chosen_at,
+    chosen_of,
+    grow,
+    kept_degrees,
+    n_to_reach,
+    truncate_axes,
+)
 
 POOL_SIZE = 10_000
 """Number of cells up to which all are candidates for landmarks."""
@@ -59,7 +69,8 @@ class Approximation:
     allowed_degrees: float
     """Degrees of freedom that were allowed to be lost."""
     capped: bool
-    """Whether the number of landmarks allowed was used up before that aim was met."""
+    """Whether the landmarks allowed were used up before their share of that aim was met. The aim itself may be met all
+    the same: see `converged`."""
 
     @property
     def converged(self) -> bool:
@@ -129,29 +140,38 @@ def select_features(
     sample = Sample(X[order[chosen_on]], len(places), n_cells, sigma)
     if stored is not None:
         again = chosen_at(stored, sample.X, kernel, jitter)
-        cells, approximation = _verified(again, X, order, chosen_on, sample, target, aim)
+        cells, approximation, _ = _verified(again, X, order, chosen_on, sample, target, aim)
         if approximation.converged:
             return cells, approximation
     while True:
         pool = PivotedCholesky(kernel, sample.X, np.searchsorted(places, pivots), sample.n_pool)
-        grow(pool, sample, rng, limit, target)
-        chosen, capped = chosen_of(pool, jitter), pool.rank >= limit
-        cells, approximation = _verified(chosen, X, order, chosen_on, sample, target, aim, capped=capped)
+        is_met = grow(pool, sample, rng, limit, target)
+        chosen, capped = chosen_of(pool, jitter), not is_met and pool.rank >= limit < n_cells
+        cells, approximation, residual = _verified(chosen, X, order, chosen_on, sample, target, aim, capped=capped)
         if len(places) == n_cells or approximation.converged or capped:
             break
-        # A pool of which most cells are landmarks is too small; otherwise it lacks a few cells.
-        n_more = len(places) if pool.rank > len(places) // 2 else len(places) // 10 + 1
-        worst = np.argsort(-_measure(cells, order)[0], kind="stable")[:n_more]
-        if pool.exhausted and np.isin(worst, places).all():
+        if is_met and sample.lost(chosen.residual) > target.allowed(approximation.kept_degrees):
+            break  # what is missing is due to jitter
+        worst = _worst_outside(residual, places, approximation.allowed_degrees * sigma**2)
+        if pool.exhausted and residual[worst].max() <= residual[places].max():
             break  # what is missing is rounding
+        if is_met:
+            # Aim lower by as much as was missed, apart from what the new candidates missed.
+            lost = approximation.lost_degrees - float(residual[worst].sum()) / sigma**2
+            target *= min(1.0, MARGIN * approximation.allowed_degrees / max(lost, np.finfo(np.float64).tiny))
         pivots = places[pool.pivots]
         places = np.union1d(places, worst)
         chosen_on = np.concatenate([places, np.setdiff1d(witnesses, places)])
         sample = Sample(X[order[chosen_on]], len(places), n_cells, sigma)
-        # Aim lower by as much as this attempt missed, and a little more.
-        target *= MARGIN * approximation.allowed_degrees / approximation.lost_degrees
-    _warn_if_capped(approximation, n_cells)
+    _warn_of_loss(cells, approximation, jitter)
     return cells, approximation
+
+
+def _worst_outside(residual: Float64, places: Ints, allowed: float) -> Ints:
+    """The worst represented cells that are no candidates: so many that the others miss little, and some more."""
+    outside = np.setdiff1d(np.arange(len(residual)), places)
+    worst = outside[np.argsort(-residual[outside], kind="stable")]
+    return worst[: min(max(n_to_reach(residual[worst], allowed), len(places) // 10 + 1), len(places))]
 
 
 def pool_size(n_cells: int) -> int:
@@ -210,13 +230,13 @@ def _verified(
     aim: Target,
     *,
     capped: bool = False,
-) -> tuple[FeatureTable, Approximation]:
-    """Truncate features chosen on a sample, and look how well they represent all cells that matter."""
+) -> tuple[FeatureTable, Approximation, Float64]:
+    """Truncate features chosen on a sample, and look how well they represent all cells that matter: their residuals."""
     chosen = truncate_axes(chosen, sample, target)
     cells = FeatureTable(chosen.features, X)
     cells.fill(order[chosen_on], chosen.phi)
     residual, G = _measure(cells, order)
-    return cells, _assess(residual, G, sample.sigma, aim, capped=capped)
+    return cells, _assess(residual, G, sample.sigma, aim, capped=capped), residual
 
 
 def _measure(cells: FeatureTable, order: Ints) -> tuple[Float64, Float64]:
@@ -242,17 +262,22 @@ def _assess(residual: Float64, G: Float64, sigma: float, target: Target, *, capp
         lost_degrees=lost,
         kept_degrees=kept,
         allowed_degrees=target.allowed(kept),
-        capped=capped and lost > target.allowed(kept),
+        capped=capped,
     )
 
 
-def _warn_if_capped(approximation: Approximation, n_cells: int) -> None:
-    if not approximation.capped or approximation.rank >= n_cells:
+def _warn_of_loss(cells: FeatureTable, approximation: Approximation, jitter: float) -> None:
+    """Say what is missing, and what can be changed about it."""
+    if approximation.converged or not (approximation.capped or jitter):
         return
+    if approximation.capped:
+        cause = f"The {len(cells.features.landmarks)} landmarks allowed leave"
+        advice = "raise n_landmarks, or ls_factor for a smoother function"
+    else:
+        cause, advice = f"The jitter of {jitter:g} leaves", "lower jitter, or leave it out"
     warn(
-        f"The {approximation.rank} landmarks allowed leave out {approximation.lost_degrees:.2g} of "
-        f"{approximation.kept_degrees:.0f} degrees of freedom (mean residual variance "
-        f"{approximation.residual_mean:.1e}, aim {approximation.allowed_degrees:.1g} degrees). Distances may be off by "
-        f"more than 1e-3: raise n_landmarks, or ls_factor for a smoother function.",
+        f"{cause} out {approximation.lost_degrees:.2g} of {approximation.kept_degrees:.0f} degrees of freedom (mean "
+        f"residual variance {approximation.residual_mean:.1e}, aim {approximation.allowed_degrees:.1g} degrees). "
+        f"Distances may be off by more than 1e-3: {advice}.",
         ApproximationWarning,
     )
