@@ -87,9 +87,60 @@ def test_landmarks_that_are_given_or_stored():
     given = expected_features(RegressionParameters(landmarks=X[:20]), kernel, X)
     assert (given.n_landmarks, given.capped) == (20, False)
     assert given.rank <= 20
-    stored = expected_features(RegressionParameters(stored_landmarks=X[:40]), kernel, X)
+    wide = Matern52(10.0)
+    stored = expected_features(RegressionParameters(stored_landmarks=X[:40]), wide, X)
     assert stored.n_landmarks == 40
     assert stored.rank <= 40
+
+
+def test_stored_landmarks_that_will_not_do_are_chosen_anew():
+    X, kernel, parameters = curve(300), Matern52(1.0), RegressionParameters(stored_landmarks=curve(300)[:40])
+    found, (cells, record) = expected_features(parameters, kernel, X), prepare_features(parameters, kernel, X)
+    assert len(cells.features.landmarks) > 80
+    assert found.n_landmarks == pytest.approx(len(cells.features.landmarks), rel=0.15)
+    assert found.rank == pytest.approx(record.rank, rel=0.1)
+
+
+def with_isolated_cells(X, places, copies):
+    """Some cells at places far from all others."""
+    far = np.zeros((places, X.shape[1]))
+    far[:, 0] = 100.0 + 50.0 * np.arange(places)
+    return np.vstack([X, np.repeat(far, copies, axis=0)])
+
+
+@pytest.mark.parametrize(("places", "copies"), [(12, 1), (60, 1), (300, 1), (4, 40)])
+def test_isolated_cells_are_foreseen(monkeypatch, places, copies):
+    monkeypatch.setattr(expected, "_SAMPLED_CELLS", 1000)
+    monkeypatch.setattr("kompot.gp.selection.POOL_SIZE", 1500)
+    X, kernel = with_isolated_cells(curve(3000), places, copies), Matern52(3.0)
+    for seed in range(4):
+        parameters = DensityParameters(ls=3.0, random_state=seed)
+        cells, record = prepare_features(parameters, kernel, X)
+        assert record.converged
+        found = expected_features(parameters, kernel, X)
+        assert found.n_attempts == 2
+        assert not found.capped
+        # Of few isolated cells the sample may hold more or fewer than their share.
+        spread = 3 * np.sqrt(places * 2) if copies == 1 else 1
+        n_landmarks = len(cells.features.landmarks)
+        assert found.n_landmarks == pytest.approx(n_landmarks, abs=0.15 * n_landmarks + spread)
+        assert found.rank == pytest.approx(record.rank, abs=0.1 * record.rank + spread)
+
+
+def test_no_isolated_cells_no_second_attempt(monkeypatch):
+    monkeypatch.setattr(expected, "_SAMPLED_CELLS", 600)
+    monkeypatch.setattr("kompot.gp.selection.POOL_SIZE", 1500)
+    assert expected_features(RegressionParameters(ls=3.0), Matern52(3.0), curve(6000)).n_attempts == 1
+
+
+@pytest.mark.parametrize("n_landmarks", [None, 200])
+def test_cells_that_are_all_isolated(monkeypatch, n_landmarks):
+    monkeypatch.setattr(expected, "_SAMPLED_CELLS", 100)
+    monkeypatch.setattr("kompot.gp.selection.POOL_SIZE", 200)
+    X = with_isolated_cells(np.zeros((0, 2)), 600, 1)
+    found = expected_features(RegressionParameters(ls=1.0, n_landmarks=n_landmarks), Matern52(1.0), X)
+    assert found.n_landmarks == found.rank == (n_landmarks or 600)
+    assert found.capped == (n_landmarks is not None)
 
 
 @pytest.mark.parametrize("n_dims", [3, 25], ids=["tree", "brute force"])

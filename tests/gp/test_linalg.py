@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -121,6 +123,23 @@ def test_gram_matrices(order):
     G = gram(in_order(A, order))
     np.testing.assert_allclose(G, A.T @ A, rtol=1e-12)
     np.testing.assert_array_equal(G, G.T)
+
+
+@pytest.mark.parametrize("m", [255, 256, 257, 700])
+def test_gram_matrices_of_several_blocks(m):
+    A = np.random.default_rng(3).normal(size=(20, m))
+    G = gram(A)
+    np.testing.assert_allclose(G, A.T @ A, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(G, G.T)
+
+
+def test_gram_matrices_take_no_second_matrix():
+    A = np.ones((2, 2000))
+    tracemalloc.start()
+    gram(A)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.2 * 8 * 2000**2
 
 
 def test_vectors_of_size_one_matrices():

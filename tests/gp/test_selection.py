@@ -175,6 +175,116 @@ def test_cells_outside_the_subset_are_found(monkeypatch, n_outliers):
     assert (features.landmarks[:, 0] >= 50.0).sum() == n_outliers
 
 
+def isolated(n_cells, n_dims=3):
+    """Cells at least 50 apart, and as far from the landscape."""
+    X = np.zeros((n_cells, n_dims))
+    X[:, 0] = 100.0 + 50.0 * np.arange(n_cells)
+    return X
+
+
+def over_seeds(X, kernel, n_seeds=6, **options):
+    found = [select_features(X, kernel, seed=seed, **options) for seed in range(n_seeds)]
+    for _, record in found:
+        assert record.converged
+        assert not record.capped
+    return (
+        np.array([len(features.landmarks) for features, _ in found]),
+        np.array([record.rank for _, record in found]),
+        np.array([record.residual_max for _, record in found]),
+    )
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"sigma": 0.5}, {"negligible": 3e-6}], ids=["regression", "less noise", "density"]
+)
+def test_isolated_cells_take_one_feature_each_whatever_the_seed(monkeypatch, options):
+    # Some of them are candidates, some stand for several cells that are none: six seeds have all cases.
+    monkeypatch.setattr("kompot.gp.selection.POOL_SIZE", 600)
+    near, far, kernel = manifold(1200, 3), isolated(6), Matern52(3.0)
+    n_landmarks, rank, _ = over_seeds(near, kernel, **options)
+    n_landmarks_far, rank_far, residual_far = over_seeds(np.vstack([near, far]), kernel, **options)
+    assert residual_far.max() < 1e-2
+    assert np.ptp(rank_far) <= 0.06 * rank_far.mean() + 1
+    # No more, because degrees kept at isolated cells allow others to be lost.
+    assert rank_far.max() <= rank.max() + 6
+    assert n_landmarks_far.max() <= 1.1 * n_landmarks.max() + 6
+
+
+def test_copies_of_an_isolated_cell_take_one_feature(monkeypatch):
+    monkeypatch.setattr("kompot.gp.selection.POOL_SIZE", 600)
+    near, kernel = manifold(1200, 3), Matern52(3.0)
+    rank = over_seeds(near, kernel)[1]
+    copies = np.repeat(isolated(1), 8, axis=0)
+    assert abs(over_seeds(np.vstack([near, copies]), kernel)[1] - rank - 1).max() <= 3
+
+
+def test_cells_that_are_all_isolated_are_all_landmarks(monkeypatch):
+    monkeypatch.setattr("kompot.gp.selection.POOL_SIZE", 30)
+    attempts = []
+    verified = module._verified
+    monkeypatch.setattr(module, "_verified", lambda *a, **k: attempts.append(1) or verified(*a, **k))
+    record = select_features(isolated(200), Matern52(1.0))[1]
+    assert (record.rank, record.capped, record.converged) == (200, False, True)
+    assert len(attempts) <= 5  # the candidates are doubled each time
+    with pytest.warns(ApproximationWarning, match="The 50 landmarks allowed leave out"):
+        features, record = select_features(isolated(200), Matern52(1.0), max_rank=50)
+    assert len(features.landmarks) == record.rank == 50
+    assert record.capped
+    assert record.lost_degrees == pytest.approx(150.0)
+
+
+def test_the_limit_is_reported_even_where_the_tolerance_is_met():
+    # Landmarks aim at a part of what may be lost. With one less than they need for that, the whole aim is still met.
+    X, kernel = manifold(100, 3), Matern52(1.0)
+    n_landmarks = len(select_features(X, kernel)[0].landmarks)
+    features, record = select_features(X, kernel, max_rank=n_landmarks - 1)
+    assert len(features.landmarks) == n_landmarks - 1
+    assert record.capped
+    assert record.converged
+    assert not select_features(X, kernel, max_rank=n_landmarks)[1].capped
+
+
+def test_axes_are_dropped_where_the_landmarks_allowed_lose_too_much(monkeypatch):
+    monkeypatch.setattr("kompot.gp.selection.POOL_SIZE", 150)
+    X, kernel = manifold(400, 3), Matern52(3.0)
+    n_landmarks = len(select_features(X, kernel)[0].landmarks)
+    most = n_landmarks - n_landmarks // 4
+    with pytest.warns(ApproximationWarning, match=f"The {most} landmarks allowed leave out"):
+        features, record = select_features(X, kernel, max_rank=most)
+    assert len(features.landmarks) == most
+    assert record.rank < most
+    # That loses no more than the axes' share of what may be lost.
+    whole = assess(features_at(features.landmarks, kernel), X)
+    assert record.lost_degrees <= whole.lost_degrees + 0.6 * record.allowed_degrees
+
+
+def test_no_landmarks_are_added_against_jitter(monkeypatch):
+    monkeypatch.setattr("kompot.gp.selection.POOL_SIZE", 150)
+    X, kernel = manifold(400, 3), Matern52(3.0)
+    n_landmarks = len(select_features(X, kernel)[0].landmarks)
+    with pytest.warns(ApproximationWarning, match=r"The jitter of 0\.001 leaves out .* degrees of freedom"):
+        features, record = select_features(X, kernel, jitter=1e-3)
+    assert len(features.landmarks) <= n_landmarks
+    assert not record.converged
+    assert not record.capped
+
+
+def test_stored_landmarks_are_used_where_they_hold_the_isolated_cells(monkeypatch):
+    monkeypatch.setattr("kompot.gp.selection.POOL_SIZE", 600)
+    near, kernel = manifold(1200, 3), Matern52(3.0)
+    X = np.vstack([near, isolated(6)])
+    stored = select_features(near, kernel)[0].landmarks
+    for seed in range(4):
+        features, record = select_features(X, kernel, stored=stored, seed=seed)
+        assert record.converged
+        assert (features.landmarks[:, 0] >= 100.0).sum() == 6
+    stored = select_features(X, kernel, tolerance=5e-5)[0].landmarks
+    for seed in range(4):
+        features, record = select_features(X, kernel, stored=stored, seed=seed)
+        assert record.converged
+        np.testing.assert_array_equal(features.landmarks, stored)
+
+
 @pytest.mark.parametrize("max_rank", [None, 300])
 def test_a_subset_too_small_for_the_tolerance_is_extended(monkeypatch, max_rank):
     # The length scale is so short that more landmarks are needed than the first subset has cells.
@@ -196,7 +306,10 @@ def test_jitter_is_added_to_the_landmark_covariance():
     phi = features_at(U, kernel, jitter=0.1)(X)
     expected = kernel(X, U) @ np.linalg.solve(kernel(U, U) + 0.1 * np.eye(15), kernel(U, X))
     np.testing.assert_allclose(phi @ phi.T, expected, atol=1e-11)
-    selected = select_features(X, kernel, jitter=0.1)[0]
+    with pytest.warns(
+        ApproximationWarning, match=r"The jitter of 0\.1 leaves out .* degrees of freedom .*lower jitter"
+    ):
+        selected = select_features(X, kernel, jitter=0.1)[0]
     V = selected.landmarks
     expected = kernel(X, V) @ np.linalg.solve(kernel(V, V) + 0.1 * np.eye(len(V)), kernel(V, X))
     np.testing.assert_allclose(selected(X) @ selected(X).T, expected, atol=1e-10)

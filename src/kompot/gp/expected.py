@@ -173,11 +173,11 @@ def _grown(
     while not grow(pool, sample, rng, limit, target) and sample.is_out_of_reach(pool.residual):
         n_pool, weight = sample.n_pool, sample.weights[-1]
         worst = n_pool + np.argsort(-pool.residual[n_pool:], kind="stable")
-        n_far = n_to_reach(pool.residual[worst], target.allowed(pool.rank) / weight)
+        n_far = max(n_to_reach(pool.residual[worst], target.allowed(pool.rank) / weight), len(worst) // 10 + 1)
         if pool.rank >= limit or 2 * n_far > len(worst):
             break
         order = np.concatenate([np.arange(n_pool), worst])
-        sample = replace(sample, X=sample.X[order], n_pool=n_pool + max(n_far, 1))
+        sample = replace(sample, X=sample.X[order], n_pool=n_pool + n_far)
         pool = PivotedCholesky(kernel, sample.X, pool.pivots, sample.n_pool)
     return pool, sample
 
@@ -210,13 +210,15 @@ def _landmarks_missing(pool: PivotedCholesky, sample: Sample, excess: float) -> 
     """By how much the number of landmarks must grow until they lose so many times less."""
     lost, half = pool.residual_sums(sample.weights), pool.rank // 2
     exponent = np.log(lost[half] / lost[-1]) / np.log(pool.rank / half)
-    return float(excess ** (1.0 / exponent))
+    # There are no more landmarks than cells, however slowly the loss falls.
+    most = np.log(sample.n_cells / pool.rank)
+    return float(np.exp(min(most, np.log(excess) / max(exponent, np.finfo(np.float64).tiny))))
 
 
 def _expected(chosen: Chosen, sample: Sample, target: Target, limit: int, growth: _Growth) -> ExpectedFeatures:
     """What a choice on a sample comes to among all cells."""
     lost = sample.lost(chosen.residual)
-    chosen = truncate_axes(chosen, sample, target)
+    chosen = truncate_axes(chosen, sample, target, is_met=False)
     kept, m = sample.degrees(chosen.phi), growth.of(len(chosen.features.landmarks))
     n_attempts = 1 + (growth.n_alone > 0 and pool_size(sample.n_cells) < sample.n_cells)
     if m > limit:

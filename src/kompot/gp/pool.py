@@ -24,7 +24,7 @@ LANDMARK_SHARE = 0.6
 and fewer features."""
 
 OUT_OF_REACH = 0.1
-"""No landmarks are added once the candidates, counted for all cells, lose at most this share of the whole: what is left
+"""No landmarks are added once the candidates, counted for all cells, lose less than this share of the whole: the rest
 is lost by cells far from every candidate, on which further landmarks among the candidates have no effect."""
 
 
@@ -81,7 +81,7 @@ class Sample:
     def is_out_of_reach(self, residual: Float64) -> bool:
         """Whether nearly all that is lost is lost by cells that are no candidates."""
         of_candidates = self.n_cells * float(residual[: self.n_pool].mean()) / self.sigma**2
-        return of_candidates <= OUT_OF_REACH * self.lost(residual)
+        return of_candidates < OUT_OF_REACH * self.lost(residual)
 
     def degrees(self, phi: Float64) -> float:
         """Degrees of freedom of a regression of all cells on features: p x r, of the sample."""
@@ -176,11 +176,11 @@ def chosen_at(landmarks: Float64, X: Float64, kernel: Kernel, jitter: float) -> 
     return Chosen(features, phi, features.residual(X, phi))
 
 
-def truncate_axes(chosen: Chosen, sample: Sample, target: Target) -> Chosen:
+def truncate_axes(chosen: Chosen, sample: Sample, target: Target, *, is_met: bool) -> Chosen:
     """Turn the features to their principal axes over the pool, and drop the least ones until the target is reached.
 
-    Where the landmarks alone lose more than that, the axes dropped lose their share of it all the same: keeping them
-    would not bring back what no landmark represents.
+    Where the share of the landmarks was not met and they alone lose more than the target, the axes dropped lose their
+    share of it all the same: keeping them would not bring back what no landmark represents.
     """
     n_pool, weights = sample.n_pool, sample.weights
     degrees, axes = linalg.eigh(sample.gram_weight * gram(chosen.phi[:n_pool]), check_finite=False)
@@ -194,7 +194,8 @@ def truncate_axes(chosen: Chosen, sample: Sample, target: Target) -> Chosen:
     kept = np.append(np.cumsum((degrees / (1.0 + degrees))[::-1])[::-1], 0.0)
     allowed = np.maximum(target.share * kept, target.floor)
     before = sample.lost(chosen.residual)
-    within = lost <= (allowed - before if before <= allowed[0] else (1.0 - LANDMARK_SHARE) * allowed)
+    in_vain = not is_met and before > allowed[0]
+    within = lost <= ((1.0 - LANDMARK_SHARE) * allowed if in_vain else allowed - before)
     dropped = min(int(np.flatnonzero(within).max(initial=0)), len(degrees) - 1)
     V = axes[:, dropped:]
     phi = product(chosen.phi, V)

@@ -136,18 +136,24 @@ def select_features(
     pivots = places[:0]
     aim = Target(tolerance, negligible * n_cells / sigma**2)
     target = aim if len(places) == n_cells else aim * MARGIN
-    chosen_on = np.concatenate([places, witnesses])
-    sample = Sample(X[order[chosen_on]], len(places), n_cells, sigma)
-    if stored is not None:
+    chosen_on, sample = _sample_of(X, order, places, witnesses, sigma)
+    while stored is not None:
         again = chosen_at(stored, sample.X, kernel, jitter)
-        cells, approximation, _ = _verified(again, X, order, chosen_on, sample, target, aim)
+        cells, approximation, residual = _verified(again, X, order, chosen_on, sample, target, aim, is_met=True)
         if approximation.converged:
             return cells, approximation
+        if len(places) == n_cells or sample.lost(again.residual) > target.allowed(approximation.kept_degrees):
+            break
+        # Axes were dropped that only cells outside the sample need.
+        places = np.union1d(places, _worst_outside(residual, places, approximation.allowed_degrees * sigma**2))
+        chosen_on, sample = _sample_of(X, order, places, witnesses, sigma)
     while True:
         pool = PivotedCholesky(kernel, sample.X, np.searchsorted(places, pivots), sample.n_pool)
         is_met = grow(pool, sample, rng, limit, target)
         chosen, capped = chosen_of(pool, jitter), not is_met and pool.rank >= limit < n_cells
-        cells, approximation, residual = _verified(chosen, X, order, chosen_on, sample, target, aim, capped=capped)
+        cells, approximation, residual = _verified(
+            chosen, X, order, chosen_on, sample, target, aim, is_met=is_met, capped=capped
+        )
         if len(places) == n_cells or approximation.converged or capped:
             break
         if is_met and sample.lost(chosen.residual) > target.allowed(approximation.kept_degrees):
@@ -161,10 +167,15 @@ def select_features(
             target *= min(1.0, MARGIN * approximation.allowed_degrees / max(lost, np.finfo(np.float64).tiny))
         pivots = places[pool.pivots]
         places = np.union1d(places, worst)
-        chosen_on = np.concatenate([places, np.setdiff1d(witnesses, places)])
-        sample = Sample(X[order[chosen_on]], len(places), n_cells, sigma)
+        chosen_on, sample = _sample_of(X, order, places, witnesses, sigma)
     _warn_of_loss(cells, approximation, jitter)
     return cells, approximation
+
+
+def _sample_of(X: Float64, order: Ints, places: Ints, witnesses: Ints, sigma: float) -> tuple[Ints, Sample]:
+    """Candidates and the witnesses that are not among them: their places in the canonical order, and the cells."""
+    chosen_on = np.concatenate([places, np.setdiff1d(witnesses, places)])
+    return chosen_on, Sample(X[order[chosen_on]], len(places), len(order), sigma)
 
 
 def _worst_outside(residual: Float64, places: Ints, allowed: float) -> Ints:
@@ -229,10 +240,11 @@ def _verified(
     target: Target,
     aim: Target,
     *,
+    is_met: bool,
     capped: bool = False,
 ) -> tuple[FeatureTable, Approximation, Float64]:
     """Truncate features chosen on a sample, and look how well they represent all cells that matter: their residuals."""
-    chosen = truncate_axes(chosen, sample, target)
+    chosen = truncate_axes(chosen, sample, target, is_met=is_met)
     cells = FeatureTable(chosen.features, X)
     cells.fill(order[chosen_on], chosen.phi)
     residual, G = _measure(cells, order)

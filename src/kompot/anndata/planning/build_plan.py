@@ -69,11 +69,11 @@ def expected_landscape(
     """
     used = np.logical_or.reduce(list(groups))
     if known is not None:
-        kernel, n_landmarks, rank = known.kernel, len(known.landmarks), known.rank
+        kernel, n_landmarks, rank, n_attempts = known.kernel, len(known.landmarks), known.rank, 1
     else:
         kernel = expected_kernel(parameters, [X[mask] for mask in groups])
         expected = expected_features(parameters, kernel, X[used])
-        n_landmarks, rank = expected.n_landmarks, expected.rank
+        n_landmarks, rank, n_attempts = expected.n_landmarks, expected.rank, expected.n_attempts
         if expected.capped:
             plan.warnings.append(
                 f"The {n_landmarks:,} landmarks allowed will not reach the tolerance. Raise "
@@ -81,7 +81,7 @@ def expected_landscape(
             )
     plan.n_landmarks, plan.n_features = n_landmarks, rank
     plan.length_scale = getattr(kernel, "length_scale", None)
-    return Landscape(len(X), int(used.sum()), int(evaluated.sum()), X.shape[1], n_landmarks, rank)
+    return Landscape(len(X), int(used.sum()), int(evaluated.sum()), X.shape[1], n_landmarks, rank, n_attempts)
 
 
 def sample_sizes(samples: np.ndarray[Any, Any] | None, used: Bools) -> list[int]:

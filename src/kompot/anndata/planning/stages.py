@@ -67,9 +67,10 @@ def feature_choice(work: Work, land: Landscape) -> Stage:
     choosing = work.kernel(p * m) + work.double(2.0 * p * m * (m + r) / _BLOCKS + 25.0 * m**3)
     choosing += work.plain(4.0e-5 * m + 6.5e-7 * n)
     verifying = evaluation(work, land) + work.double(n * r * r / _SOLVES)
+    seconds = land.n_attempts * (choosing + verifying)
     growing = _POOL_ARRAYS * _DOUBLE * p * m
     measuring = _DOUBLE * p * (m + r) + land.table + int(1.5 * chunk_bytes(max(n - p, 1), m))
-    return Stage("choice of features", choosing + verifying, int(OVERHEAD + max(growing, measuring)))
+    return Stage("choice of features", seconds, int(OVERHEAD + max(growing, measuring)))
 
 
 def evaluation(work: Work, land: Landscape) -> float:

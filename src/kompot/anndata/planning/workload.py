@@ -34,6 +34,8 @@ class Landscape:
     """Expected landmarks m."""
     rank: int
     """Expected features r."""
+    n_attempts: int = 1
+    """How often features will be chosen and verified."""
 
     @property
     def pool(self) -> int:
