@@ -1,11 +1,16 @@
+import os
+import signal
+
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from helpers import manifold
+from kompot.gp.dimension import fractal_dimension
 from kompot.gp.length_scale import length_scale, pooled_nearest_distances
-from kompot.gp.neighbors import nearest_distances
+from kompot.gp.neighbors import nearest_distances, query_tree
 
 DIMS = [1, 2, 3, 10, 20, 21, 40, 60]
 
@@ -72,3 +77,35 @@ def test_neighbours_are_sought_within_the_group():
     np.testing.assert_allclose(pooled, np.concatenate([by_all_distances(X1), by_all_distances(X2)]), rtol=1e-12)
     # The two groups interleave, so that a search over both would find nearer cells.
     assert (by_all_distances(np.vstack([X1, X2])) < 0.99 * pooled).any()
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_blocks_of_a_search_change_nothing(monkeypatch, k):
+    X = manifold(100, 3)
+    tree = cKDTree(X)
+    expected = tree.query(X[:70], k=k)
+    monkeypatch.setattr("kompot.gp.neighbors._BLOCK", 16)
+    for found, wanted in zip(query_tree(tree, X[:70], k), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert len(query_tree(tree, X[:0], k)[0]) == 0
+
+
+@pytest.mark.parametrize("search", [nearest_distances, fractal_dimension])
+def test_an_interrupt_does_not_cut_a_search_in_threads(monkeypatch, search):
+    ended = []
+
+    class Interrupted:
+        def __init__(self, *args, **kwargs):
+            self.tree = cKDTree(*args, **kwargs)
+
+        def query(self, *args, **kwargs):
+            os.kill(os.getpid(), signal.SIGINT)
+            result = self.tree.query(*args, **kwargs)
+            ended.append(len(result[0]))
+            return result
+
+    monkeypatch.setattr("scipy.spatial.cKDTree", Interrupted)
+    monkeypatch.setattr("kompot.gp.neighbors._BLOCK", 16)
+    with pytest.raises(KeyboardInterrupt):
+        search(manifold(100, 3))
+    assert ended == [16]

@@ -8,9 +8,9 @@ dimension, taken locally). Cost O(n log n) for the neighbours and O(n_sampled kÂ
 
 import numpy as np
 
-from kompot._threads import available_threads
 from kompot._typing import Float64
 from kompot.gp.landmarks import canonical_order
+from kompot.gp.neighbors import query_tree
 
 _N_NEIGHBORS = 10
 _N_SAMPLED = 5000
@@ -47,7 +47,7 @@ def fractal_dimension(X: Float64, *, n_sampled: int = _N_SAMPLED, seed: int = 0)
     X = X[canonical_order(X)]
     chosen = np.random.default_rng(seed).permutation(len(X))[:n_sampled]
     k = min(_N_NEIGHBORS, len(X))
-    neighbors = cKDTree(X, balanced_tree=False).query(X[chosen], k=k, workers=available_threads())[1]
+    neighbors = query_tree(cKDTree(X, balanced_tree=False), X[chosen], k)[1]
     slopes = _slopes(_sorted_distances(X[np.atleast_2d(neighbors)]))
     known = slopes[~np.isnan(slopes)]
     if not len(known):

@@ -4,12 +4,17 @@ A k-d tree up to `_TREE_DIMS` dimensions, O(n log n) where the cells lie near a 
 force in blocks (scikit-learn), O(n² n_dims). Memory O(n) in both.
 """
 
+from typing import Any
+
 import numpy as np
 
+from kompot._interrupts import interrupts_deferred
 from kompot._threads import available_threads
 from kompot._typing import Float64, Ints
 
 _TREE_DIMS = 20
+# About a second of one processor's in 20 dimensions; the threads of a block start in a thousandth of that.
+_BLOCK = 20_000
 
 
 def nearest_distances(X: Float64) -> Float64:
@@ -58,8 +63,35 @@ def nearest_of_some(X: Float64, rows: Ints | None) -> Float64:
 
     # Slices at the midpoint of the widest dimension build faster than medians and answer exactly as well.
     tree = cKDTree(X, balanced_tree=False, compact_nodes=False)
-    distances = np.asarray(tree.query(asked, k=2, workers=available_threads())[0], dtype=np.float64)
-    return np.ascontiguousarray(distances[:, 1])
+    return np.ascontiguousarray(query_tree(tree, asked, 2)[0][:, 1])
+
+
+def query_tree(tree: Any, points: Float64, k: int) -> tuple[Float64, Ints]:
+    """Distances and positions of the `k` nearest cells of each point, on all processors.
+
+    Interrupts wait for the end of each block of points: SciPy's search starts threads that go on writing into the
+    results when the call is cut short, into memory that is free by then, which ends the interpreter.
+
+    Parameters
+    ----------
+    tree
+        `scipy.spatial.cKDTree` of the cells.
+    points
+        n x n_dims.
+    k
+        How many.
+
+    Returns
+    -------
+    tuple[Float64, Ints]
+        n x k each; n for `k=1`.
+    """
+    blocks = []
+    for start in range(0, max(len(points), 1), _BLOCK):
+        with interrupts_deferred():
+            blocks.append(tree.query(points[start : start + _BLOCK], k=k, workers=available_threads()))
+    distances, positions = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    return distances, positions
 
 
 def _by_brute_force(X: Float64, asked: Float64 | None) -> Float64:
