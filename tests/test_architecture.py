@@ -11,6 +11,7 @@ LEVELS = {
     "_typing": 0,
     "_threads": 0,
     "_checks": 0,
+    "_file_names": 0,
     "_memory": 0,
     "_interrupts": 0,
     "_files": 0,

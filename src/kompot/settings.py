@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from kompot import _checks as check
+from kompot import _file_names
 
 Check = Callable[[str, Any], Any]
 
@@ -48,10 +49,15 @@ def _path(name: str, value: Any) -> str:
     return os.fspath(value)
 
 
+# The longest name of a field leaves the conditions 20 bytes beside it, room for a letter and a hash of each.
+_LONGEST_KEY = 190
+
+
 def _result_key(name: str, value: Any) -> str | None:
     key = check.text(name, value)
-    if "/" in key:
-        raise ValueError(f"{name} must not contain '/', which separates groups in h5ad and zarr files, came {key!r}.")
+    flaw = _file_names.why_unwritable(key, _LONGEST_KEY) if key else None
+    if flaw:
+        raise ValueError(f"{name} must not {flaw}; came {key!r}.")
     return key or None
 
 
@@ -240,7 +246,8 @@ class StorageSettings(_Settings):
     """Where and how results are stored in the AnnData object."""
 
     result_key: str | None = _setting(None, _optional(_result_key))
-    """Prefix of all names written; None is "kompot_de", "kompot_da" or "kompot_smooth"."""
+    """Prefix of all names written, of at most 190 bytes that h5ad and zarr files can hold in a name (no slash, for
+    example); None is "kompot_de", "kompot_da" or "kompot_smooth"."""
     overwrite: bool | None = _setting(None, _optional(check.boolean))
     """When fields exist: None warns and replaces them, True replaces them, False is an error."""
     store_landmarks: bool = _setting(False, check.boolean)

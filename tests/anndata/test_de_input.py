@@ -52,8 +52,8 @@ def set_uns(adata, key, value):
     adata.uns[key] = value
 
 
-def collide(adata):
-    adata.obs["condition"] = np.where(adata.obs["condition"] == "A", "T cell", "T-cell")
+def same_text(adata):
+    adata.obs["condition"] = pd.array([1 if label == "A" else "1" for label in adata.obs["condition"]], dtype=object)
 
 
 CASES = {
@@ -70,7 +70,7 @@ CASES = {
     ),
     "equal_conditions": (None, {"condition2": "A"}, "must differ, both are 'A'"),
     "one_cell": (one_cell, {}, "condition1='A' has 1 cell"),
-    "names_collide": (collide, {"condition1": "T cell", "condition2": "T-cell"}, "both become 'T_cell'"),
+    "equal_texts": (same_text, {"condition1": 1, "condition2": "1"}, "different labels with the same text, 1 and '1'"),
     "unknown_gene": (None, {"genes": ["g1", "G2"]}, "1 of 2 genes are not in adata.var_names: G2. Did you mean 'g2'"),
     "many_unknown_genes": (None, {"genes": [f"x{i}" for i in range(14)]}, "and 4 more"),
     "duplicate_genes": (None, {"genes": ["g1", "g1"]}, "genes has duplicates: g1"),

@@ -250,6 +250,7 @@ BAD_GROUPS = {
     "series of other cells": (pd.Series(["a"] * N, index=[f"x{i}" for i in range(N)]), "index does not name the cells"),
     "series of one": (pd.Series([True], index=["x"]), "came 1 value. Index it"),
     "short series": (pd.Series([True, False]), "index does not name the cells"),
+    "equal texts": ({1: GOOD, "1": ODD}, "different names with the same text: 1, '1'"),
     "number alone": (3, "groups must be the name of a column"),
     "short categories": (pd.Categorical([3, 7]), "labels must name every cell: needed 120, came 2"),
     "indices that repeat": (
@@ -280,6 +281,26 @@ def test_forms_of_groups_that_are_refused(adata, form):
     groups, message = BAD_GROUPS[form]
     with pytest.raises((TypeError, ValueError), match=message):
         parse_groups(adata, groups)
+
+
+@pytest.mark.parametrize("form", [lambda labels: labels, lambda labels: pd.Series(labels, dtype=object).array])
+def test_labels_that_pandas_takes_for_equal(adata, form):
+    names = ["a\0b", "a\0c", "\ud800", "\udfff"]
+    labels = form(np.array(names, dtype=object)[np.arange(N) % 4])
+    adata.obs["strange"] = labels
+    for groups in ("strange", {"strange": names[:1]}, {"x": {"strange": names[1:2]}}, np.asarray(labels)):
+        for name, mask in parse_groups(adata, groups).items():
+            expected = [i for i, label in enumerate(names) if name.endswith(label) or (name == "x" and i == 1)]
+            np.testing.assert_array_equal(mask, np.isin(np.arange(N) % 4, expected))
+    assert sorted(parse_groups(adata, "strange")) == sorted(names)
+
+
+def test_different_filters_with_the_same_name_are_numbered(adata):
+    adata.obs["state"] = np.array(["a", "b", "a+b"])[np.arange(N) % 3]
+    groups = parse_groups(adata, [{"state": ["a", "b"]}, {"state": "a+b"}, {"state": ["a", "b"]}])
+    assert list(groups) == ["state=a+b", "state=a+b_2"]
+    np.testing.assert_array_equal(groups["state=a+b"], np.arange(N) % 3 < 2)
+    np.testing.assert_array_equal(groups["state=a+b_2"], np.arange(N) % 3 == 2)
 
 
 FILTERS = {

@@ -19,6 +19,7 @@ from kompot.anndata.arguments import (
     require_writable,
     warn_of_unused,
 )
+from kompot.anndata.condition_names import condition_names
 from kompot.anndata.fields import DA_FIELDS, NamedField, named_fields
 from kompot.anndata.history import storage_key
 from kompot.anndata.landmark_store import stored_landmarks
@@ -73,6 +74,8 @@ class DARequest:
     """Column of conditions."""
     conditions: tuple[Any, Any]
     """Labels of condition 1 and 2."""
+    names: tuple[str, ...]
+    """What stands for them in names of fields."""
     obsm_key: str
     """Key of the cell states."""
     sample_col: str | None
@@ -98,7 +101,7 @@ class DARequest:
     @property
     def fields(self) -> dict[str, NamedField]:
         """Names of the fields that will be written, by key."""
-        return named_fields(DA_FIELDS, self.result_key, *self.conditions, samples=self.sample_col is not None)
+        return named_fields(DA_FIELDS, self.result_key, *self.names, samples=self.sample_col is not None)
 
     @property
     def switches(self) -> dict[str, bool]:
@@ -158,6 +161,7 @@ def build_da_request(
     return DARequest(
         groupby=groupby,
         conditions=conditions,
+        names=condition_names(adata, groupby, *conditions),
         obsm_key=obsm_key,
         sample_col=sample_col,
         settings=settings,

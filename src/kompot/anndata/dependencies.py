@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from kompot._typing import Bools, Float64, Ints
 from kompot.anndata.history import encodable, is_placeholder
-from kompot.anndata.uns import landmark_digest
+from kompot.anndata.uns import landmark_digest, text_hashes
 from kompot.gp.rows import Hashes, row_hashes
 
 _FIT = ("groupby", "condition1", "condition2", "condition", "obsm_key", "layer", "extra_kwargs")
@@ -61,8 +60,7 @@ def input_record(
     labels = None
     if samples is not None:
         fitted = condition >= 0
-        texts = np.asarray([str(label) for label in samples[fitted]], dtype=object)
-        labels = _digest(cells[fitted] * (pd.util.hash_array(texts) | np.uint64(1)))
+        labels = _digest(cells[fitted] * (text_hashes(samples[fitted]) | np.uint64(1)))
     return {
         "cells": _digest(cells),
         "samples": labels,

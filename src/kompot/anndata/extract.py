@@ -12,7 +12,6 @@ from anndata import AnnData
 
 from kompot import _checks as check
 from kompot._typing import Bools, Float64, Ints, Matrix
-from kompot.anndata.fields import clean_label
 from kompot.anndata.gene_names import missing_genes
 from kompot.gp.rows import RowSource, has_invalid, invalid_columns, invalid_values, row_source
 
@@ -78,6 +77,14 @@ def plain_label(label: Any) -> Any:
     return label.item() if isinstance(label, np.generic) else label
 
 
+def different_labels(labels: pd.Series[Any]) -> list[Any]:
+    """Labels of a column as plain Python values, each once, in order of appearance; missing ones left out."""
+    known = labels.dropna()
+    # pandas 2 takes texts for equal that differ behind a NUL, and all with half a surrogate pair for one.
+    is_any = known.dtype == object or isinstance(known.dtype, pd.StringDtype)
+    return [plain_label(label) for label in (dict.fromkeys(known) if is_any else pd.unique(known))]
+
+
 def cells_with(labels: pd.Series[Any], label: Any, argument: str) -> Bools:
     """Which cells carry a label; an error lists the labels there are.
 
@@ -95,7 +102,7 @@ def cells_with(labels: pd.Series[Any], label: Any, argument: str) -> Bools:
     Bools
         n_cells, at least one True.
     """
-    present = [plain_label(value) for value in pd.unique(labels.dropna())]
+    present = different_labels(labels)
     # 1 == True in Python, but a condition named True is not the condition named 1.
     same = [value for value in present if value == label and isinstance(value, bool) == isinstance(label, bool)]
     if not same:
@@ -122,7 +129,7 @@ def condition_codes(adata: AnnData, groupby: str, condition1: Any, condition2: A
     groupby
         Column of `adata.obs`.
     condition1, condition2
-        Two different labels of that column, whose names differ when cleaned, with at least two cells each.
+        Two different labels of that column, with at least two cells each.
 
     Returns
     -------
@@ -133,6 +140,11 @@ def condition_codes(adata: AnnData, groupby: str, condition1: Any, condition2: A
     conditions = [plain_label(condition1), plain_label(condition2)]
     if conditions[0] == conditions[1]:
         raise ValueError(f"condition1 and condition2 must differ, both are {conditions[0]!r}.")
+    if str(conditions[0]) == str(conditions[1]):
+        raise ValueError(
+            f"condition1 and condition2 are different labels with the same text, {conditions[0]!r} and "
+            f"{conditions[1]!r}; make them differ."
+        )
     codes = np.full(adata.n_obs, -1, dtype=np.int64)
     for code, condition in enumerate(conditions):
         cells = cells_with(labels, condition, f"condition{code + 1}")
@@ -142,11 +154,6 @@ def condition_codes(adata: AnnData, groupby: str, condition1: Any, condition2: A
                 f"needed to compare."
             )
         codes[cells] = code
-    if clean_label(conditions[0]) == clean_label(conditions[1]):
-        raise ValueError(
-            f"{conditions[0]!r} and {conditions[1]!r} both become {clean_label(conditions[0])!r} in field names, so "
-            f"that their results would overwrite each other. Rename one of them in adata.obs[{groupby!r}]."
-        )
     return codes
 
 

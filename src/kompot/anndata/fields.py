@@ -1,16 +1,16 @@
 """Every field written into an AnnData object, declared once.
 
 Storing, overwrite checks, run records, cleanup and plots read these declarations. Patterns use K (result key), A and B
-(cleaned condition labels) and S (`_sample_var` when replicates were used, else nothing).
+(conditions as `condition_names` has them) and S (`_sample_var` when replicates were used, else nothing).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from kompot import _file_names
 from kompot.settings import StorageSettings
 
 Place = Literal["obs", "var", "layers", "obsp", "varm", "uns"]
@@ -224,6 +224,9 @@ DA_FIELDS = (
 )
 """Fields of `kompot.da`."""
 
+COLORS = "_colors"
+"""What the name of a column's colours in uns ends in."""
+
 DIRECTION_COLORS = ("#d73027", "#d3d3d3", "#4575b4")
 """Of up, neutral and down."""
 
@@ -275,22 +278,11 @@ EXTRA_KEYS = (
 """Those stored with `store_additional_stats` only."""
 
 
-def clean_label(label: object) -> str:
-    """A condition label as part of a field name: space, hyphen, dot and slash become underscores.
-
-    Examples
-    --------
-    >>> clean_label("wild type"), clean_label(0.5)
-    ('wild_type', '0_5')
-    """
-    return re.sub(r"[ \-./]", "_", str(label))
-
-
 def named_fields(
     declared: Iterable[Field],
     result_key: str,
-    condition1: object,
-    condition2: object,
+    condition1: str,
+    condition2: str,
     *,
     samples: bool = False,
 ) -> dict[str, NamedField]:
@@ -303,7 +295,7 @@ def named_fields(
     result_key
         K.
     condition1, condition2
-        Condition labels, cleaned here.
+        A and B. In a name that would be too long for a file, they are shortened.
     samples
         Whether replicates were used.
 
@@ -317,18 +309,23 @@ def named_fields(
     >>> named_fields(DE_FIELDS, "kompot_de", "Young", "Old")["mean_lfc_key"].name
     'kompot_de_Young_to_Old_mean_lfc'
     """
-    parts = {
-        "K": result_key,
-        "A": clean_label(condition1),
-        "B": clean_label(condition2),
-        "S": "_sample_var" if samples else "",
-    }
-    return {item.key: NamedField(item, item.pattern.format(**parts)) for item in declared}
+    S = "_sample_var" if samples else ""
+    return {item.key: NamedField(item, _name(item, result_key, condition1, condition2, S)) for item in declared}
+
+
+def _name(declared: Field, K: str, A: str, B: str, S: str) -> str:
+    """Name of a field, with conditions that leave room for the rest."""
+    # The colours of a column of directions must find room under its name, because plots look for them there.
+    longest = _file_names.LONGEST - (len(COLORS) if declared.kind == "direction" else 0)
+    room = longest - _file_names.n_bytes(declared.pattern.format(K=K, A="", B="", S=S))
+    conditions = {part: text for part, text in (("A", A), ("B", B)) if f"{{{part}}}" in declared.pattern}
+    fitting = dict(zip(conditions, _file_names.fitted(list(conditions.values()), room), strict=True))
+    return declared.pattern.format(K=K, S=S, **fitting)
 
 
 def de_fields(
     result_key: str,
-    conditions: tuple[object, object],
+    conditions: tuple[str, ...],
     storage: StorageSettings,
     *,
     distances: bool,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,10 @@ from anndata import AnnData
 from pandas.api.extensions import ExtensionArray
 
 from kompot import _checks as check
+from kompot._file_names import numbered
 from kompot._typing import Bools
 from kompot.anndata.cell_vectors import array_mask, meaning
-from kompot.anndata.extract import label_column, plain_label
+from kompot.anndata.extract import different_labels, label_column
 from kompot.anndata.selectors import (
     aligned,
     all_of,
@@ -91,7 +92,7 @@ def _by_label(labels: pd.Series[Any], source: str, *, numbers: bool = False) -> 
     elif pd.api.types.is_bool_dtype(labels):
         return {"True": boolean_values(labels, source)}
     elif is_text(labels):
-        values = [plain_label(value) for value in pd.unique(labels.dropna())]
+        values = different_labels(labels)
     elif numbers:
         values = _different_numbers(labels, source)
     else:
@@ -108,7 +109,7 @@ def _by_label(labels: pd.Series[Any], source: str, *, numbers: bool = False) -> 
 def _different_numbers(labels: pd.Series[Any], source: str) -> list[Any]:
     """Numbers that serve as labels, sorted; a different one for each cell is a measurement or a name."""
     known = labels.dropna()
-    values = sorted(plain_label(value) for value in pd.unique(known))
+    values = sorted(different_labels(known))
     if len(values) == len(known) > 1:
         raise ValueError(
             f"{source}: each of the {counted_text(len(known), 'cell')} has a number of its own, and would be a group "
@@ -119,6 +120,8 @@ def _different_numbers(labels: pd.Series[Any], source: str) -> list[Any]:
 
 def _from_dict(adata: AnnData, groups: Mapping[Any, Any]) -> dict[str, Bools]:
     groups = {key: _ordered(value) for key, value in groups.items()}
+    if len(set(map(str, groups))) < len(groups):
+        raise ValueError(f"groups has different names with the same text: {check.listed(map(repr, groups))}.")
     if groups and all(isinstance(value, Mapping) for value in groups.values()):
         return {str(name): _all_of(adata, value) for name, value in groups.items()}
     columns = [key in adata.obs.columns and _names_values(adata, value) for key, value in groups.items()]
@@ -206,9 +209,9 @@ def _in_any_column(adata: AnnData, label: str, argument: str) -> Bools:
 
 def _from_list(adata: AnnData, groups: list[Any]) -> dict[str, Bools]:
     if all(isinstance(part, Mapping) for part in groups):
-        return {
-            _name_of(part) if part else f"filter{i}": _all_of(adata, part) for i, part in enumerate(groups, start=1)
-        }
+        return _told_apart(
+            (_name_of(part) if part else f"filter{i}", _all_of(adata, part)) for i, part in enumerate(groups, start=1)
+        )
     if not all(is_array(part) for part in groups):
         raise ValueError(
             "A list as groups must hold dictionaries only, or masks, indices and label arrays only. For a single mask "
@@ -220,6 +223,15 @@ def _from_list(adata: AnnData, groups: list[Any]) -> dict[str, Bools]:
             raise ValueError(f"groups[{i - 1}] is empty.")
         named |= _from_array(adata, part, f"subset{i}", prefix=f"subset{i}_")
     return named
+
+
+def _told_apart(named: Iterable[tuple[str, Bools]]) -> dict[str, Bools]:
+    """Groups by name; the same cells under the same name are one group, other cells get a number behind the name."""
+    groups: dict[str, Bools] = {}
+    for name, mask in named:
+        if name not in groups or not np.array_equal(groups[name], mask):
+            groups[numbered(name, groups)] = mask
+    return groups
 
 
 def _from_array(adata: AnnData, values: Any, name: str, prefix: str = "") -> dict[str, Bools]:

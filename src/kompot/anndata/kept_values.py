@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
 from kompot._typing import Float64
-from kompot.anndata.all_records import Owner, Records
+from kompot.anndata.all_records import Owner, Records, as_mapping
 from kompot.anndata.dependencies import dependencies, differences
 from kompot.anndata.fields import NamedField
 from kompot.errors import OverwriteWarning, warn
@@ -104,8 +105,8 @@ def kept_values(
         if place not in _WITH_GENES or item.name not in getattr(adata, place):
             continue
         owner = records.owners.get((place, item.name))
-        theirs = None if owner is None else dependencies(records.histories[owner.kind][owner.run_id])
-        kept = _with_field(kept, adata, key, item, owner, ours, theirs)
+        earlier = {} if owner is None else records.histories[owner.kind][owner.run_id]
+        kept = _with_field(kept, adata, key, item, owner, ours, earlier)
     return kept
 
 
@@ -116,12 +117,21 @@ def _with_field(
     item: NamedField,
     owner: Owner | None,
     ours: dict[str, dict[str, Any]],
-    theirs: dict[str, dict[str, Any]] | None,
+    earlier: Mapping[str, Any],
 ) -> KeptValues:
-    if owner is None or theirs is None:
+    if owner is None:
         return replace(kept, lost={**kept.lost, (item.field.place, item.name): ["no record of them"]})
+    theirs = dependencies(earlier)
     differing = [name for kind in item.field.depends for name in differences(ours, theirs, kind)]
     if differing:
         return replace(kept, lost={**kept.lost, (item.field.place, item.name): differing})
     values = getattr(adata, item.field.place)[item.name]
+    if item.field.place == "varm":
+        values = _by_group(values, earlier)
     return replace(kept, values={**kept.values, key: values}, owners={**kept.owners, item.name: owner})
+
+
+def _by_group(table: Any, run: Mapping[str, Any]) -> pd.DataFrame:
+    """A table of groups under the names of the groups; its columns may bear others (`DERequest.group_columns`)."""
+    columns = as_mapping(as_mapping(run.get("groups_summary")).get("columns"))
+    return pd.DataFrame(table).rename(columns={column: group for group, column in columns.items()})

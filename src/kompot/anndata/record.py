@@ -59,7 +59,9 @@ def de_record(request: DERequest, outcome: DEOutcome) -> dict[str, Any]:
         },
         "field_mapping": mapping_with_groups(request),
         "uses_sample_variance": request.with_samples,
-        "underrepresentation": request.cells.underrepresented,
+        "underrepresentation": {
+            group: list(map(label_record, conditions)) for group, conditions in request.cells.underrepresented.items()
+        },
         "auto_filtered": request.cells.auto_filtered,
         "has_groups": bool(request.cells.groups),
         **groups_record(request),
@@ -195,7 +197,7 @@ def mapping_with_groups(request: DERequest) -> dict[str, Any]:
 
 
 def groups_record(request: DERequest) -> dict[str, Any]:
-    """Names and sizes of the groups; empty without groups."""
+    """Names and sizes of the groups, and their columns in varm; empty without groups."""
     cells = request.cells
     if not cells.groups:
         return {}
@@ -207,6 +209,7 @@ def groups_record(request: DERequest) -> dict[str, Any]:
         "groups_summary": {
             "count": len(sizes),
             "names": list(sizes),
+            "columns": request.group_columns,
             "description": type(request.settings.filter.groups).__name__,
             "cells_per_group": {
                 name: {

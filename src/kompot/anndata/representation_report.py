@@ -14,7 +14,7 @@ from kompot import errors
 from kompot._typing import Bools
 from kompot.anndata.arguments import require_anndata
 from kompot.anndata.cell_filter import REPORT_KEY
-from kompot.anndata.extract import label_column, plain_label
+from kompot.anndata.extract import different_labels, label_column, plain_label
 from kompot.anndata.groups import parse_groups
 from kompot.anndata.representation import Counts, count_cells, description, underrepresented
 from kompot.anndata.run_text import aligned_lines
@@ -179,7 +179,7 @@ def check_underrepresentation(
 def _condition_masks(adata: AnnData, groupby: str, conditions: Sequence[Any] | None) -> dict[Any, Bools]:
     column = label_column(adata, groupby, "groupby")
     categorical = isinstance(column.dtype, pd.CategoricalDtype)
-    known = [plain_label(value) for value in (column.cat.categories if categorical else pd.unique(column.dropna()))]
+    known = list(map(plain_label, column.cat.categories)) if categorical else different_labels(column)
     if isinstance(conditions, str):
         raise TypeError(f"conditions must be a list of labels, came {conditions!r}; write [{conditions!r}].")
     given = [] if conditions is None else check.items("conditions", conditions, "labels")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from kompot._file_names import COLUMNS_TAKEN, distinct_names
 from kompot._typing import Float64, Ints, Matrix
 from kompot.anndata import extract
 from kompot.anndata.arguments import (
@@ -19,6 +20,7 @@ from kompot.anndata.arguments import (
     require_writable,
     warn_of_unused,
 )
+from kompot.anndata.condition_names import condition_names
 from kompot.anndata.dependencies import input_record
 from kompot.anndata.fields import DE_FIELDS, NamedField, de_fields, named_fields
 from kompot.anndata.history import storage_key
@@ -70,6 +72,8 @@ class DERequest:
     """Column of conditions."""
     conditions: tuple[Any, Any]
     """Labels of condition 1 and 2."""
+    names: tuple[str, ...]
+    """What stands for them in names of fields."""
     obsm_key: str
     """Key of the cell states."""
     layer: str | None
@@ -139,7 +143,7 @@ class DERequest:
         """Names of the fields that will be written, by key."""
         return de_fields(
             self.result_key,
-            self.conditions,
+            self.names,
             self.settings.storage,
             distances=self.settings.output.compute_mahalanobis,
             fdr=self.with_fdr,
@@ -153,8 +157,14 @@ class DERequest:
     @property
     def field_names(self) -> dict[str, str]:
         """Names of all fields of this type of run, written or not, by key."""
-        named = named_fields(DE_FIELDS, self.result_key, *self.conditions, samples=self.with_samples)
+        named = named_fields(DE_FIELDS, self.result_key, *self.names, samples=self.with_samples)
         return {key: item.name for key, item in named.items()}
+
+    @property
+    def group_columns(self) -> dict[str, str]:
+        """Column of each group in the tables in varm: its name, or what files can hold of it."""
+        index = self.all_genes.name
+        return distinct_names(self.cells.groups, COLUMNS_TAKEN | ({index} if isinstance(index, str) else set()))
 
     @property
     def gene_names(self) -> pd.Index[str]:
@@ -235,6 +245,7 @@ def build_request(
     request = DERequest(
         groupby=groupby,
         conditions=conditions,
+        names=condition_names(adata, groupby, *conditions),
         obsm_key=obsm_key,
         layer=layer,
         genes=None if genes is None else list(adata.var_names[columns]),

@@ -67,7 +67,7 @@ def field_changes(request: DERequest, outcome: DEOutcome, table: pd.DataFrame) -
     for key, item in request.fields.items():
         value: Any
         if item.field.place == "varm":
-            value = frame_for_all_genes(request, key, frames[key], outcome.kept.values.get(key))
+            value = stored_frame(request, key, frames[key], outcome.kept.values.get(key))
         elif item.field.place == "obsp":
             value = outcome.covariance
         elif item.field.place == "layers":
@@ -82,7 +82,7 @@ def field_changes(request: DERequest, outcome: DEOutcome, table: pd.DataFrame) -
 
 
 def group_frames(request: DERequest, outcome: DEOutcome) -> dict[str, pd.DataFrame]:
-    """Results per gene and group, by key of the field: n_genes x n_groups each."""
+    """Results per gene and group, by key of the field: n_genes x n_groups each, columns named as the groups."""
     n_dims = request.X.shape[1]
     columns: dict[str, dict[str, Any]] = {}
     for name, group in outcome.groups.items():
@@ -97,7 +97,18 @@ def group_frames(request: DERequest, outcome: DEOutcome) -> dict[str, pd.DataFra
         }.items():
             if values is not None:
                 columns.setdefault(key, {})[name] = values
-    return {key: pd.DataFrame(values, index=request.gene_names) for key, values in columns.items()}
+    # Python's own text holds any label, Arrow's only what UTF-8 has a form for.
+    return {
+        key: pd.DataFrame(values, index=request.gene_names, columns=pd.Index(list(values), dtype=object))
+        for key, values in columns.items()
+    }
+
+
+def stored_frame(request: DERequest, key: str, frame: pd.DataFrame, kept: Any) -> pd.DataFrame:
+    """A table of groups as it goes into varm: a row for every gene, columns that files can hold."""
+    columns = request.group_columns
+    everyone = frame_for_all_genes(request, key, frame, kept)
+    return everyone.set_axis(pd.Index([columns[group] for group in everyone.columns]), axis=1)
 
 
 def frame_for_all_genes(request: DERequest, key: str, frame: pd.DataFrame, kept: Any) -> pd.DataFrame:

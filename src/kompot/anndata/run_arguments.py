@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 
 from kompot._typing import Float64
 from kompot.anndata.all_records import as_mapping
-from kompot.anndata.extract import plain_label
+from kompot.anndata.extract import different_labels
 from kompot.anndata.history import is_placeholder
 from kompot.anndata.landmark_store import stored_landmarks
 from kompot.anndata.uns import landmark_digest, names_digest
@@ -130,7 +129,7 @@ def _label(adata: AnnData, groupby: Any, recorded: Any) -> Any:
     """The label of a condition; one that was recorded as its text is looked up in its column."""
     if not isinstance(recorded, str) or groupby not in adata.obs:
         return recorded
-    labels = [plain_label(value) for value in pd.unique(adata.obs[groupby].dropna())]
+    labels = different_labels(adata.obs[groupby])
     same = [label for label in labels if str(label) == recorded]
     return recorded if recorded in labels or len(same) != 1 else same[0]
 

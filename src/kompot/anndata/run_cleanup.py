@@ -15,7 +15,7 @@ from anndata import AnnData
 from kompot import _checks as check
 from kompot.anndata.all_records import Owner, Records
 from kompot.anndata.arguments import require_anndata
-from kompot.anndata.fields import DA_FIELDS, DE_FIELDS, SMOOTH_FIELDS
+from kompot.anndata.fields import COLORS, DA_FIELDS, DE_FIELDS, SMOOTH_FIELDS
 from kompot.anndata.history import stored_type
 from kompot.anndata.locks import object_locked
 from kompot.anndata.run_record import RecordedField, recorded_fields, recorded_run
@@ -24,7 +24,6 @@ from kompot.errors import RunRecordWarning, warn
 
 Keep = bool | list[str] | None
 _DECLARED = {"de": DE_FIELDS, "da": DA_FIELDS, "smooth": SMOOTH_FIELDS}
-_COLORS = "_colors"
 
 
 def cleanup(
@@ -178,8 +177,8 @@ def _is_kept(kind: str, kept: Any) -> bool:
 def _colors(adata: AnnData, gone: Iterable[tuple[str, str]]) -> Iterator[Change]:
     """Colours in `uns` of columns that go."""
     for place, name in gone:
-        if place == "obs" and name + _COLORS in adata.uns:
-            yield Change("uns", name + _COLORS, REMOVED)
+        if place == "obs" and name + COLORS in adata.uns:
+            yield Change("uns", name + COLORS, REMOVED)
 
 
 def get_field_status(

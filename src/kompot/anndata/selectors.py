@@ -12,7 +12,7 @@ from pandas.api.extensions import ExtensionArray
 
 from kompot import _checks as check
 from kompot._typing import Bools, Ints
-from kompot.anndata.extract import label_column, plain_label
+from kompot.anndata.extract import different_labels, label_column, plain_label
 
 
 def positions(adata: AnnData, names: pd.Index[Any]) -> Ints | None:
@@ -125,7 +125,7 @@ def cells_of(adata: AnnData, column: str, wanted: Any, argument: str) -> Bools:
     values = [plain_label(value) for value in (wanted if is_collection(wanted) else [wanted])]
     if not values:
         raise ValueError(f"{argument}[{column!r}] names no values.")
-    present = [plain_label(value) for value in pd.unique(labels.dropna())]
+    present = different_labels(labels)
     known = list(labels.cat.categories) if isinstance(labels.dtype, pd.CategoricalDtype) else present
     missing = [value for value in values if value is pd.NA or value not in known]
     if missing:

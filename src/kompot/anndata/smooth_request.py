@@ -19,6 +19,7 @@ from kompot.anndata.arguments import (
     require_writable,
     warn_of_unused,
 )
+from kompot.anndata.condition_names import condition_names
 from kompot.anndata.dependencies import input_record
 from kompot.anndata.fields import SMOOTH_FIELDS, NamedField, named_fields
 from kompot.anndata.history import storage_key
@@ -64,6 +65,8 @@ class SmoothRequest:
     """Column of conditions."""
     condition: Any
     """Label of the condition; None for all cells."""
+    name: str
+    """What stands for it in names of fields."""
     obsm_key: str
     """Key of the cell states."""
     layer: str | None
@@ -101,8 +104,7 @@ class SmoothRequest:
     @property
     def fields(self) -> dict[str, NamedField]:
         """Names of the fields that will be written, by key."""
-        label = "all" if self.condition is None else self.condition
-        named = named_fields(SMOOTH_FIELDS, self.result_key, label, label)
+        named = named_fields(SMOOTH_FIELDS, self.result_key, self.name, self.name)
         model = self.settings.model.model1
         empirical = self.settings.gp.use_empirical_variance if model is None else model.empirical is not None
         between = self.sample_col is not None if model is None else model.between is not None
@@ -168,6 +170,7 @@ def build_smooth_request(
     return SmoothRequest(
         groupby=groupby,
         condition=condition,
+        name="all" if groupby is None else condition_names(adata, groupby, condition)[0],
         obsm_key=obsm_key,
         layer=layer,
         genes=None if names is None else list(map(str, names)),

@@ -10,7 +10,7 @@ from kompot import _checks as check
 from kompot.anndata.all_records import as_mapping
 from kompot.anndata.arguments import require_anndata
 from kompot.anndata.da_record import direction_counts
-from kompot.anndata.fields import DIRECTION_COLORS
+from kompot.anndata.fields import COLORS, DIRECTION_COLORS
 from kompot.anndata.history import settings_record, timestamp
 from kompot.anndata.locks import object_locked
 from kompot.anndata.run_arguments import recorded_settings
@@ -88,7 +88,7 @@ def update_direction(
             target,
             [
                 Change("obs", name, direction),
-                Change("uns", f"{name}_colors", list(DIRECTION_COLORS)),
+                Change("uns", name + COLORS, list(DIRECTION_COLORS)),
                 with_entry(target, position, entry, "da"),
             ],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -107,8 +108,13 @@ def landmark_digest(landmarks: Float64) -> str:
 
 def names_digest(names: pd.Index[str]) -> str:
     """Short hash of the names of cells or genes, in order."""
-    hashes = pd.util.hash_array(np.asarray(names, dtype=object))
-    return hashlib.sha256(np.ascontiguousarray(hashes).tobytes()).hexdigest()[:16]
+    return hashlib.sha256(np.ascontiguousarray(text_hashes(names)).tobytes()).hexdigest()[:16]
+
+
+def text_hashes(texts: Iterable[Any]) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """A hash of each text; of any, unlike that of pandas, which refuses half a surrogate pair."""
+    encoded = [str(text).encode("utf-8", "surrogatepass") for text in texts]
+    return pd.util.hash_array(np.array(encoded, dtype=object))
 
 
 def _source(landmarks: Float64, parameters: GPParameters) -> str:
