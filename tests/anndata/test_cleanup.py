@@ -294,13 +294,18 @@ def test_states_of_fields():
     assert listed == set(mapping)
 
 
-def test_states_of_an_unknown_run():
+def test_states_of_an_unknown_run(caplog):
     adata = small_adata()
-    with pytest.raises(ValueError, match="There is no run of type 'de'"):
-        kompot.get_field_status(adata)
+    assert kompot.get_field_status(adata) == {}
     run_da(adata)
-    with pytest.raises(ValueError, match="run_id=4 not found"):
-        kompot.get_field_status(adata, 4, "da")
+    assert kompot.get_field_status(adata, 4, "da") == {}
+    assert [(record.name.split(".")[0], record.levelname) for record in caplog.records] == [("kompot", "ERROR")] * 2
+    assert "There is no run of type 'de'" in caplog.text
+    assert "run_id=4 not found" in caplog.text
+    with pytest.raises(ValueError, match="analysis_type must be one of"):
+        kompot.get_field_status(adata, analysis_type="dea")
+    with pytest.raises(TypeError, match="run_id must be an integer"):
+        kompot.get_field_status(adata, "0", "da")
 
 
 @pytest.mark.parametrize("form", ["text", "native", "list of texts"])
@@ -309,3 +314,125 @@ def test_records_of_the_published_package(form):
     assert kompot.get_field_status(adata)["var"]["mahalanobis"] == {"kompot_de_A_to_B_mahalanobis": True}
     kompot.cleanup(adata, keep_var_fields=False)
     assert names(adata, "var") == set()
+
+
+@pytest.mark.parametrize("kept", [["imputed"], ["smoothed"], {"imputed", "std"}])
+def test_old_names_of_types_of_fields(kept):
+    adata = small_adata()
+    run_smooth(adata)
+    kompot.cleanup(adata, analysis_type="smooth", keep_layers=kept)
+    assert "kompot_smooth_A_smoothed" in adata.layers
+    assert ("kompot_smooth_A_std" in adata.layers) == ("std" in kept)
+    run_de(adata)
+    kompot.cleanup(adata, keep_layers=kept if "std" not in kept else ["imputed"])
+    assert {name for name in names(adata, "layers") if "_de_" in name} == {
+        "kompot_de_A_smoothed",
+        "kompot_de_B_smoothed",
+    }
+
+
+def test_fields_of_older_names_are_removed():
+    entry = published_entry()
+    old = {f"kompot_de_{label}_imputed": {"location": "layers", "type": "imputed"} for label in "AB"}
+    adata = with_published_record({**entry, "field_mapping": entry["field_mapping"] | old})
+    for name in old:
+        adata.layers[name] = adata.X.copy()
+    kompot.cleanup(adata, keep_layers=["imputed"])
+    assert names(adata, "layers") == set(old)
+    kompot.cleanup(adata)
+    assert names(adata, "layers") == set()
+
+
+def with_fields(mapping, kind="de", **changes):
+    """An object in which a record says that its run wrote some fields, all of which there are."""
+    adata = small_adata()
+    entry = published_entry(**changes)
+    entry["field_mapping"] = {name: {"location": place, "type": "smoothed"} for place, name in mapping}
+    for place, name in mapping:
+        part = getattr(adata, place)
+        if name not in part:
+            part[name] = np.zeros(
+                {"layers": adata.shape, "var": adata.n_vars, "obs": adata.n_obs}.get(place, (120, 120))
+            )
+    adata.uns[f"kompot_{kind}"] = {"run_history": json.dumps([entry])}
+    return adata
+
+
+OF_THE_USER = [
+    ("layers", "counts"),
+    ("layers", "kompot_de_counts"),
+    ("layers", "kompot_de_A_smoothed_by_me"),
+    ("layers", "kompot_de_C_smoothed"),
+    ("layers", "my_kompot_de_A_smoothed"),
+    ("layers", "kompot_de_A_to_B_mahalanobis"),
+    ("var", "gene_name"),
+    ("var", "kompot_de_A_smoothed"),
+    ("var", "kompot_de_A_to_C_mean_lfc"),
+    ("var", "kompot_de_B_to_A_mean_lfc"),
+    ("obs", "condition"),
+    ("obs", "kompot_da_A_to_B_lfc"),
+    ("obsp", "connectivities"),
+]
+
+
+@pytest.mark.parametrize("result_key", ["kompot_de", "", "counts", None, ["kompot_de"], "connectivities", "."])
+@pytest.mark.parametrize("kind", ["de", "da", "smooth"])
+def test_what_no_run_can_have_written_stays_whatever_the_record_says(kind, result_key):
+    adata = with_fields(OF_THE_USER, kind, result_key=result_key)
+    before = snapshot(adata)
+    with pytest.warns(RunRecordWarning, match=r"layers\['counts'\] \(run 0\).*and 3 more. If they are results"):
+        kompot.cleanup(adata, None, kind, False, False, False, False, False)
+    assert_unchanged(adata, before)
+
+
+def test_what_is_kept_anyway_needs_no_warning():
+    adata = with_fields([("var", "gene_name"), ("layers", "counts")])
+    kompot.cleanup(adata, keep_layers=True)
+    assert {"gene_name"} <= set(adata.var)
+
+
+@pytest.mark.parametrize(
+    ("labels", "name"),
+    [
+        (("A", "B"), "age_A_to_B_fold_change"),
+        (("T cell", "B-cell/x"), "age_T_cell_to_B_cell_x_fold_change"),
+        (("a\0b", "\ud800"), "age_a_b_to___fold_change"),
+        (("", "."), "age__to___fold_change"),
+        ((0.5, True), "age_0_5_to_True_fold_change"),
+        (("A", "A."), "age_A_to_A_2_fold_change"),
+        (("A", "A."), "age_A_to_A__fold_change_2"),
+        (("x" * 300, "B"), "age_" + "x" * 80 + "_to_B_fold_change"),
+        ((None, ["A"]), "age_anything_to_else_fold_change"),
+        (("größe", "Δ"), "age_größe_to_Δ_fold_change"),
+        (("(0, 10]", "(10, 20]"), "age_(0,_10]_to_(10,_20]_fold_change"),
+    ],
+)
+def test_names_with_labels_of_every_kind(labels, name):
+    changes = {"condition1": labels[0], "condition2": labels[1]}
+    params = published_entry()["params"] | changes
+    adata = with_fields([("layers", name)], result_key="age", params=params)
+    kompot.cleanup(adata)
+    assert name not in adata.layers
+    adata = with_fields([("layers", name)], result_key="another", params=params)
+    with pytest.warns(RunRecordWarning, match="Not removed"):
+        kompot.cleanup(adata)
+    assert name in adata.layers
+
+
+def test_names_of_smoothing_without_conditions():
+    adata = small_adata()
+    kompot.smooth_expression(adata, output=OUTPUT)
+    kompot.cleanup(adata, analysis_type="smooth", keep_layers=False)
+    assert names(adata, "layers") == set()
+
+
+def test_colours_go_with_directions_only():
+    adata = small_adata()
+    run_da(adata)
+    run_de(adata)
+    adata.uns["kompot_de_A_std_colors"] = ["#000000"]
+    adata.uns["kompot_da_A_to_B_lfc_colors"] = ["#000000"]
+    kompot.cleanup(adata, keep_obs_fields=False)
+    kompot.cleanup(adata, analysis_type="da", keep_obs_fields=False)
+    assert "kompot_da_A_to_B_lfc_direction_colors" not in adata.uns
+    assert {"kompot_de_A_std_colors", "kompot_da_A_to_B_lfc_colors"} <= set(adata.uns)

@@ -196,7 +196,7 @@ DAMAGE = {
     "no dictionary": lambda uns: uns.update(kompot_da=3),
     "nothing": lambda uns: uns.update(kompot_da=None),
     "owners that are text": lambda uns: uns["kompot_de"].update(anndata_fields='{"var": "junk"}'),
-    "history that is text": lambda uns: uns.update(kompot_smooth={"run_history": "junk"}),
+    "history that is empty": lambda uns: uns.update(kompot_smooth={"run_history": ""}),
     "landmarks that are text": lambda uns: uns["kompot_de"].update(landmarks="junk"),
 }
 

@@ -15,16 +15,11 @@ from typing import Any
 
 from anndata import AnnData
 
-from kompot.anndata.history import ANALYSES, decode, get_run_history
+from kompot.anndata.history import ANALYSES, get_run_history
+from kompot.anndata.record_values import as_mapping
 
 PLACES = ("obs", "var", "layers", "obsm", "varm", "obsp", "uns")
 """Parts of an AnnData object that hold fields."""
-
-
-def as_mapping(value: Any) -> dict[str, Any]:
-    """A recorded value as a dictionary: JSON text is read, anything else is empty."""
-    decoded = decode(value)
-    return dict(decoded) if isinstance(decoded, Mapping) else {}
 
 
 def field_mapping_of(run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from anndata import AnnData
 
 from kompot import _checks as check
-from kompot.anndata.history import storage_key
+from kompot.anndata.history import storage_key, warn_of_unreadable
 from kompot.errors import UnusedParameterWarning, warn
 from kompot.gp.parameters import GPParameters, parameters_from
 from kompot.settings import ARGUMENTS, GPSettings, OutputSettings
@@ -112,10 +112,11 @@ def require_anndata(adata: object) -> None:
 
 
 def check_containers(adata: AnnData, analysis_type: str, result_key: str) -> None:
-    """Raise if the places for records in `adata.uns` are taken by something else."""
+    """Raise if the places for records in `adata.uns` are taken by something else; warn of unreadable records."""
     for key in dict.fromkeys((storage_key(analysis_type), result_key)):
         if key in adata.uns and not isinstance(adata.uns[key], Mapping):
             raise ValueError(
                 f"adata.uns[{key!r}] is needed for the record of the run but holds {check.show(adata.uns[key])}. "
                 f"Rename or delete it, or set StorageSettings(result_key=...)."
             )
+    warn_of_unreadable(adata, analysis_type)

@@ -9,8 +9,9 @@ import pandas as pd
 
 from kompot._version import __version__
 from kompot.anndata.da_request import DARequest
-from kompot.anndata.fields import by_place, field_mapping
+from kompot.anndata.fields import field_mapping
 from kompot.anndata.history import environment, label_record, settings_record, timestamp
+from kompot.anndata.reported_names import da_names
 from kompot.anndata.uns import landmark_record
 from kompot.differential.abundance import DifferentialAbundance
 
@@ -41,7 +42,7 @@ def da_record(request: DARequest, analysis: DifferentialAbundance, table: pd.Dat
         "ptp_key": names["ptp_key"],
         "direction_key": names["direction_key"],
         "density_keys": {"condition1": names["density_key_1"], "condition2": names["density_key_2"]},
-        "field_names": {**names, "all_patterns": by_place(request.fields.values())},
+        "field_names": da_names(request),
         "field_mapping": field_mapping(request.fields.values()),
         "uses_sample_variance": request.sample_col is not None,
         "has_groups": False,

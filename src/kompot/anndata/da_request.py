@@ -27,7 +27,7 @@ from kompot.gp.parameters import DensityParameters
 from kompot.settings import DAThresholdSettings, GPSettings, ModelSettings, OutputSettings, StorageSettings
 
 _GP_NAMES = ("ls", "ls_factor", "n_landmarks", "landmarks", "batch_size", "random_state")
-_SWITCHES = ("sync_parameters", "calibrate_offset")
+SWITCHES = ("sync_parameters", "calibrate_offset")
 _UNUSED: dict[str, tuple[str, ...]] = {
     "gp": ("sigma", "use_empirical_variance", "jit_compile"),
     "storage": (
@@ -106,7 +106,7 @@ class DARequest:
     @property
     def switches(self) -> dict[str, bool]:
         """`sync_parameters` and `calibrate_offset`, True where not given."""
-        return {name: bool(self.extra.get(name, True)) for name in _SWITCHES}
+        return {name: bool(self.extra.get(name, True)) for name in SWITCHES}
 
 
 def build_da_request(
@@ -150,9 +150,9 @@ def build_da_request(
         unused["storage"] += ("store_landmarks",)
     if sample_col is None:
         unused["output"] += ("allow_single_condition_variance",)
-    density = {name: value for name, value in extra.items() if name not in _SWITCHES}
+    density = {name: value for name, value in extra.items() if name not in SWITCHES}
     warn_of_unused(vars(settings), unused, "kompot.da", density)
-    for name in _SWITCHES:
+    for name in SWITCHES:
         boolean(name, extra.get(name, True))
     parameters = estimator_parameters(DensityParameters, settings.gp, _GP_NAMES, density, "kompot.da", X.shape[1])
     stored = (

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from kompot._typing import Bools, Float64, Ints
-from kompot.anndata.history import encodable, is_placeholder
+from kompot.anndata.record_values import encodable, is_placeholder
 from kompot.anndata.uns import landmark_digest, text_hashes
 from kompot.gp.rows import Hashes, row_hashes
 

@@ -9,9 +9,7 @@ a short description (arrays).
 from __future__ import annotations
 
 import json
-import math
 import platform
-import re
 from collections.abc import Mapping
 from dataclasses import fields as dataclass_fields
 from datetime import datetime
@@ -21,7 +19,10 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from kompot import _checks as check
 from kompot._version import __version__
+from kompot.anndata.record_values import as_mapping, as_text, encodable, is_count, parse, plain
+from kompot.errors import RunRecordWarning, warn
 
 _PACKAGES = ("anndata", "h5py", "numpy", "pandas", "scikit-learn", "scipy")
 
@@ -37,61 +38,17 @@ ANALYSES = ("de", "da", "smooth")
 _OLD_NAMES = {"impute": "smooth"}
 
 
+def former_storage_keys(analysis_type: str) -> list[str]:
+    """Keys under which older files hold the records of one type of analysis."""
+    return [storage_key(name) for name, kind in _OLD_NAMES.items() if kind == analysis_type]
+
+
 def stored_type(analysis_type: str) -> str:
     """A type of analysis as records name it today; an unknown one is an error."""
     kind = _OLD_NAMES.get(analysis_type, analysis_type)
     if kind not in ANALYSES:
         raise ValueError(f"analysis_type must be one of {', '.join(map(repr, ANALYSES))}, came {analysis_type!r}.")
     return kind
-
-
-_NOTE = re.compile(r"<(array|list|tuple|object|path|report)\b[^<>]*>")
-
-
-def is_placeholder(value: Any) -> bool:
-    """Whether a recorded value only says that there was something, or holds such a note somewhere.
-
-    Examples
-    --------
-    >>> [is_placeholder(value) for value in ("<array shape=(3,)>", {"B cell": ["<list of 200>"]}, "<B cell>", 3)]
-    [True, True, False, False]
-    """
-    if isinstance(value, str):
-        # A table that an older version wrote out as text has lines; no label does.
-        return bool(_NOTE.fullmatch(value)) or "\n" in value
-    if isinstance(value, Mapping):
-        return any(map(is_placeholder, value.values()))
-    return isinstance(value, list) and any(map(is_placeholder, value))
-
-
-# JSON has no form for infinity; the GPL package writes this text too. NaN becomes null.
-_NON_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
-
-
-def encodable(value: Any) -> Any:
-    """A value as JSON can hold it.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> encodable({"a": np.float64(1.5), "b": float("inf"), "c": np.zeros((2, 3)), 4: (True, None)})
-    {'a': 1.5, 'b': 'Infinity', 'c': '<array shape=(2, 3)>', '4': [True, None]}
-    """
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else _NON_FINITE.get(value)
-    if isinstance(value, Mapping):
-        return {str(key): encodable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [encodable(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return sorted(map(encodable, value), key=str)
-    if hasattr(value, "shape"):
-        return f"<array shape={tuple(value.shape)}>"
-    return f"<object of type {type(value).__name__}>"
 
 
 def label_record(label: Any) -> Any:
@@ -106,13 +63,14 @@ def label_record(label: Any) -> Any:
     return label if label is None or isinstance(label, str | bool | int | float) else str(label)
 
 
-_PATHS = ("disk_storage_dir",)
+PATHS = ("disk_storage_dir",)
+"""Settings that are paths, which no record holds or gives back."""
 
 
 def settings_record(settings: Any) -> dict[str, Any]:
     """A settings object as a dictionary for the record; of a path only that there was one."""
     record = {item.name: encodable(getattr(settings, item.name)) for item in dataclass_fields(settings)}
-    return {name: "<path>" if name in _PATHS and value else value for name, value in record.items()}
+    return {name: "<path>" if name in PATHS and value else value for name, value in record.items()}
 
 
 def timestamp() -> str:
@@ -136,33 +94,52 @@ def environment() -> dict[str, Any]:
     }
 
 
-def decode(value: Any) -> Any:
-    """A stored value: JSON text is parsed, anything else is taken as it is."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError:
-        return value
-
-
 def _stored(adata: AnnData, analysis_type: str) -> Mapping[str, Any]:
     """What `adata.uns` holds of one type of analysis, under its name of today or that of older files."""
-    old = [storage_key(name) for name, kind in _OLD_NAMES.items() if kind == analysis_type]
-    for key in (storage_key(analysis_type), *old):
+    for key in (storage_key(analysis_type), *former_storage_keys(analysis_type)):
         stored = adata.uns.get(key)
         if isinstance(stored, Mapping) and "run_history" in stored:
             return stored
     return {}
 
 
+UNREADABLE = "unreadable"
+"""Key of what could not be read, in an entry that says so."""
+
+
 def get_run_history(adata: AnnData, analysis_type: str) -> list[dict[str, Any]]:
-    """All runs of one type, oldest first; entries that cannot be read are empty."""
-    runs = decode(_stored(adata, analysis_type).get("run_history", []))
-    if not isinstance(runs, list | np.ndarray):
+    """All runs of one type, oldest first; what cannot be read is an entry `{"unreadable": its text}`."""
+    return [entry for entry, _ in _entries(adata, analysis_type)]
+
+
+def _entries(adata: AnnData, analysis_type: str) -> list[tuple[dict[str, Any], bool]]:
+    """The entries, and whether each could be read."""
+    stored = _stored(adata, analysis_type).get("run_history")
+    runs = parse(stored)
+    if runs is None or (isinstance(runs, str) and not runs.strip()):
         return []
-    decoded = [decode(run) for run in runs]
-    return [dict(run) if isinstance(run, Mapping) else {} for run in decoded]
+    if isinstance(runs, list | tuple) or (isinstance(runs, np.ndarray) and runs.ndim == 1):
+        return [_entry(run, is_json=runs is not stored) for run in runs]
+    return [({UNREADABLE: as_text(stored)}, False)]
+
+
+def _entry(stored: Any, *, is_json: bool) -> tuple[dict[str, Any], bool]:
+    try:
+        run = plain(stored, is_json=is_json)
+    except ValueError:
+        run = None
+    return (run, True) if isinstance(run, dict) else ({UNREADABLE: as_text(stored)}, False)
+
+
+def warn_of_unreadable(adata: AnnData, analysis_type: str) -> None:
+    """Say so if the history holds what cannot be read and has not been marked so by an earlier run."""
+    unread = [position for position, (_, is_read) in enumerate(_entries(adata, analysis_type)) if not is_read]
+    if unread:
+        warn(
+            f"adata.uns[{storage_key(analysis_type)!r}]['run_history'] holds what cannot be read as the record of a "
+            f"run (entries {check.listed(unread)}). Its text is kept there, marked as {UNREADABLE}.",
+            RunRecordWarning,
+        )
 
 
 def get_field_owners(adata: AnnData, analysis_type: str) -> dict[str, dict[str, int]]:
@@ -170,9 +147,11 @@ def get_field_owners(adata: AnnData, analysis_type: str) -> dict[str, dict[str, 
 
     Kept for other readers; `kompot.anndata.all_records` tells which run of any type owns a field.
     """
-    owners = decode(_stored(adata, analysis_type).get("anndata_fields", {}))
-    decoded = {place: decode(names) for place, names in owners.items()} if isinstance(owners, Mapping) else {}
-    return {place: dict(names) for place, names in decoded.items() if isinstance(names, Mapping)}
+    owners = as_mapping(_stored(adata, analysis_type).get("anndata_fields"))
+    return {
+        str(place): {str(name): int(run) for name, run in as_mapping(names).items() if is_count(run)}
+        for place, names in owners.items()
+    }
 
 
 def with_run(adata: AnnData, analysis_type: str, run: dict[str, Any]) -> dict[str, Any]:

@@ -17,9 +17,10 @@ import pandas as pd
 from anndata import AnnData
 
 from kompot._typing import Float64
-from kompot.anndata.all_records import Owner, Records, as_mapping
+from kompot.anndata.all_records import Owner, Records
 from kompot.anndata.dependencies import dependencies, differences
 from kompot.anndata.fields import NamedField
+from kompot.anndata.record_values import as_mapping
 from kompot.errors import OverwriteWarning, warn
 
 _WITH_GENES = ("var", "layers", "varm")

@@ -9,9 +9,10 @@ from typing import Any
 from anndata import AnnData
 
 from kompot import _checks as check
-from kompot.anndata.all_records import Owner, Records, as_mapping
+from kompot.anndata.all_records import Owner, Records
 from kompot.anndata.fields import NamedField
 from kompot.anndata.kept_values import KeptValues
+from kompot.anndata.record_values import as_mapping
 from kompot.anndata.selectors import counted_text
 from kompot.errors import OverwriteWarning, warn
 

@@ -9,8 +9,10 @@ import pandas as pd
 
 from kompot._version import __version__
 from kompot.anndata.compute import DEOutcome
-from kompot.anndata.fields import FDR_KEYS, SAMPLE_KEYS, by_place, field_mapping
-from kompot.anndata.history import encodable, environment, label_record, settings_record, timestamp
+from kompot.anndata.fields import FDR_KEYS, field_mapping
+from kompot.anndata.history import environment, label_record, settings_record, timestamp
+from kompot.anndata.record_values import encodable
+from kompot.anndata.reported_names import de_names
 from kompot.anndata.representation_report import RepresentationReport
 from kompot.anndata.request import DERequest
 from kompot.anndata.results import hits
@@ -51,12 +53,7 @@ def de_record(request: DERequest, outcome: DEOutcome) -> dict[str, Any]:
             "condition2": names["smoothed_key_2"],
             "fold_change": names["fold_change_key"],
         },
-        "field_names": {
-            **names,
-            "has_groups": bool(request.cells.groups),
-            "sample_variance_impacted_fields": list(SAMPLE_KEYS) if request.with_samples else [],
-            "all_patterns": by_place(request.fields.values()),
-        },
+        "field_names": de_names(request),
         "field_mapping": mapping_with_groups(request),
         "uses_sample_variance": request.with_samples,
         "underrepresentation": {
@@ -65,6 +62,7 @@ def de_record(request: DERequest, outcome: DEOutcome) -> dict[str, Any]:
         "auto_filtered": request.cells.auto_filtered,
         "has_groups": bool(request.cells.groups),
         **groups_record(request),
+        **{key: request.fields[key].name for key in ("posterior_covariance_key",) if key in request.fields},
         **record_before(request),
         "kept_values": outcome.kept.record(),
         "positions": position_record(request),

@@ -9,6 +9,7 @@ import pandas as pd
 
 from kompot._typing import Float64
 from kompot.anndata.compute import LAYER_ARRAYS, DEOutcome
+from kompot.anndata.reported_names import de_names
 from kompot.anndata.request import DERequest
 from kompot.anndata.store import Change
 from kompot.stats.fdr import FDRResult
@@ -148,7 +149,7 @@ def result_dict(request: DERequest, outcome: DEOutcome, table: pd.DataFrame) -> 
         "model": outcome.analysis.model,
         "table": table,
         "underrepresentation": request.cells.underrepresented,
-        "field_names": request.field_names,
+        "field_names": de_names(request),
     }
     if outcome.analysis.landmarks is not None:
         results["landmarks"] = outcome.analysis.landmarks

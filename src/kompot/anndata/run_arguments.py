@@ -13,10 +13,11 @@ import numpy as np
 from anndata import AnnData
 
 from kompot._typing import Float64
-from kompot.anndata.all_records import as_mapping
 from kompot.anndata.extract import different_labels
-from kompot.anndata.history import is_placeholder
-from kompot.anndata.landmark_store import stored_landmarks
+from kompot.anndata.history import PATHS
+from kompot.anndata.landmark_store import landmark_matrix, stored_landmarks
+from kompot.anndata.record_values import as_list, as_mapping, is_placeholder
+from kompot.anndata.run_keywords import is_keyword
 from kompot.anndata.uns import landmark_digest, names_digest
 from kompot.anndata.weights import abundance_weights
 from kompot.settings import (
@@ -24,6 +25,7 @@ from kompot.settings import (
     FDRSettings,
     FilterSettings,
     GPSettings,
+    ModelSettings,
     OutputSettings,
     StorageSettings,
 )
@@ -48,8 +50,7 @@ _ARGUMENTS = {
 }
 _REQUIRED = {"de": ("groupby", "condition1", "condition2"), "da": ("groupby", "condition1", "condition2"), "smooth": ()}
 _FROM_TEXT = {"Infinity": np.inf, "-Infinity": -np.inf}
-# Keyword arguments that older versions wrote out as text, which is not what they were.
-_NEVER_TEXT = ("cov_func", "cov_func_curry", "nn_distances", "initial_value", "optimizer_state", "L", "Lp", "K")
+_LABELS = ("condition", "condition1", "condition2")
 _FLAT_NAMES = {
     ("fdr", "threshold"): "fdr_threshold",
     ("threshold", "lfc_threshold"): "log_fold_change_threshold",
@@ -94,12 +95,12 @@ def _recorded_values(params: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _restore(settings: Any, key: str, value: Any) -> bool:
     """Set a recorded value; False if the record holds only a note of it, or something that is no setting."""
-    # Landmarks are recorded by their digest; see `recorded_landmarks`.
-    if is_placeholder(value) or (key == "landmarks" and value is not None):
+    # Landmarks are recorded by their digest; see `recorded_landmarks`. A path would be that of another machine.
+    if is_placeholder(value) or (key in ("landmarks", *PATHS) and value is not None):
         return False
     try:
         setattr(settings, key, _FROM_TEXT.get(value, value) if isinstance(value, str) else value)
-    except (TypeError, ValueError):  # other versions allowed other values
+    except (TypeError, ValueError, OverflowError):  # other versions allowed other values
         return False
     return True
 
@@ -108,21 +109,31 @@ def recorded_arguments(
     adata: AnnData, params: Mapping[str, Any], analysis_type: str
 ) -> tuple[dict[str, Any], list[str]]:
     """Labels, keys and further keyword arguments of a run, and names of what is lost, injected models included."""
-    given = {name: params[name] for name in _ARGUMENTS[analysis_type] if name in params}
-    lost = [name for name in _REQUIRED[analysis_type] if name not in given]
-    lost += [f"model.{name}" for name in params.get("model") or []]
-    for name in ("condition", "condition1", "condition2"):
+    recorded = {name: params[name] for name in _ARGUMENTS[analysis_type] if name in params}
+    given = {name: value for name, value in recorded.items() if _is_argument(name, value)}
+    lost = [name for name in _REQUIRED[analysis_type] if given.get(name) is None]
+    lost += [name for name in recorded if name not in given and name not in lost]
+    injected = params.get("model") or ()
+    lost += [
+        f"model.{name}"
+        for name in ModelSettings.__dataclass_fields__
+        if name in as_mapping(injected) or name in as_list(injected)
+    ]
+    for name in _LABELS:
         if name in given:
             given[name] = _label(adata, given.get("groupby"), given[name])
-    if not isinstance(given.get("genes"), list | None):  # older records hold the printed text of a table
-        lost.append("genes")
-        del given["genes"]
-    for name, value in as_mapping(params.get("extra_kwargs")).items():
-        if is_placeholder(value) or (isinstance(value, str) and name in _NEVER_TEXT):
-            lost.append(f"extra_kwargs.{name}")
-        else:
-            given[name] = value
-    return given, lost
+    extra = as_mapping(params.get("extra_kwargs"))
+    keywords = {name: value for name, value in extra.items() if is_keyword(name, value, analysis_type)}
+    return given | keywords, lost + [f"extra_kwargs.{name}" for name in extra if name not in keywords]
+
+
+def _is_argument(name: str, value: Any) -> bool:
+    """Whether a recorded value can be what was given: a label, genes (older records hold printed tables), or a name."""
+    if name in _LABELS:
+        return value is None or isinstance(value, str | int | float)
+    if name == "genes":
+        return value is None or (isinstance(value, list) and all(isinstance(gene, str) for gene in value))
+    return value is None or isinstance(value, str)
 
 
 def _label(adata: AnnData, groupby: Any, recorded: Any) -> Any:
@@ -183,8 +194,8 @@ def recorded_landmarks(
     stored = _stored(adata, run, params, analysis_type)
     digest = None if stored is None else landmark_digest(stored)
     if note["source"] == "provided":
-        return (stored, []) if digest == note["digest"] else (None, ["gp.landmarks"])
-    if analysis_type == "smooth" or digest in (note["found"], note["digest"]):
+        return (stored, []) if digest is not None and digest == note.get("digest") else (None, ["gp.landmarks"])
+    if analysis_type == "smooth" or digest in (note.get("found"), note.get("digest")):
         return None, []
     if digest is not None:
         return None, ["its own landmarks, because another run stored others in adata.uns, which a rerun would use"]
@@ -195,8 +206,7 @@ def _stored(adata: AnnData, run: Mapping[str, Any], params: Mapping[str, Any], a
     obsm_key, result_key = str(params.get("obsm_key")), str(run.get("result_key"))
     if analysis_type == "smooth":  # takes none that it was not given
         entry = adata.uns.get(result_key)
-        stored = entry.get("landmarks") if isinstance(entry, Mapping) else None
-        return None if stored is None else np.asarray(stored, dtype=np.float64)
+        return landmark_matrix(entry.get("landmarks")) if isinstance(entry, Mapping) else None
     if obsm_key not in adata.obsm:
         return None
     return stored_landmarks(adata, analysis_type, result_key, obsm_key, adata.obsm[obsm_key].shape[1])

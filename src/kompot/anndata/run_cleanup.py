@@ -6,7 +6,8 @@ goes only if that run is cleaned up too, and what stays for this reason is said 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,17 @@ from anndata import AnnData
 from kompot import _checks as check
 from kompot.anndata.all_records import Owner, Records
 from kompot.anndata.arguments import require_anndata
-from kompot.anndata.fields import COLORS, DA_FIELDS, DE_FIELDS, SMOOTH_FIELDS
+from kompot.anndata.fields import COLORS, DA_FIELDS, DE_FIELDS, SMOOTH_FIELDS, Field, Place
 from kompot.anndata.history import stored_type
 from kompot.anndata.locks import object_locked
-from kompot.anndata.run_record import RecordedField, recorded_fields, recorded_run
+from kompot.anndata.possible_names import PossibleNames
+from kompot.anndata.run_record import RecordedField, kind_today, recorded_fields, recorded_run
 from kompot.anndata.store import REMOVED, Change, commit, independent_copy
 from kompot.errors import RunRecordWarning, warn
 
 Keep = bool | list[str] | None
 _DECLARED = {"de": DE_FIELDS, "da": DA_FIELDS, "smooth": SMOOTH_FIELDS}
+_LOGGER = logging.getLogger(__name__)
 
 
 def cleanup(
@@ -68,8 +71,9 @@ def cleanup(
     Notes
     -----
     The record of the runs stays; `RunInfo` and `get_field_status` show the fields as missing. A field that a later run
-    replaced is only removed together with that run; a warning names those that stay. Layers on disk are detached, their
-    files stay until you delete them.
+    replaced is only removed together with that run, and what a record names but the library cannot have written for
+    that run (names begin with the result key and hold the conditions) is not touched; a warning names those that stay.
+    Layers on disk are detached, their files stay until you delete them.
 
     Types of fields: layers "smoothed", "fold_change", "fold_change_zscores", "std_with_sample_var", "std" (de with
     empirical variance), "smoothed", "std", "obs_variance", "sample_variance" (smooth); var "mean_log_fold_change",
@@ -105,7 +109,8 @@ def cleanup(
         for place, kept in keep.items():
             _check_keep(place, kept, kind, fields)
         check.boolean("inplace", inplace)
-        changes = _removals(adata, fields, keep, kind)
+        possible = {position: PossibleNames.of(records.histories[kind][position], kind) for position in fields}
+        changes = _removals(adata, fields, possible, keep, kind)
         target = adata if inplace else independent_copy(adata)
         commit(target, changes)
         return None if inplace else target
@@ -141,25 +146,41 @@ def _check_keep(place: str, kept: Any, kind: str, fields: dict[int, list[Recorde
     known |= {"std", "std_with_sample_var"} if kind == "de" and place == "layers" else set()
     known |= {item.kind for items in fields.values() for item in items if item.place == place}
     for wanted in kept:
-        if wanted not in known:
+        if not isinstance(wanted, str) or kind_today(wanted) not in known:
             raise ValueError(
                 f"{name}: there is no type {wanted!r} of fields.{check.nearest(wanted, known)} Known: "
                 f"{', '.join(sorted(known))}."
             )
 
 
-def _removals(adata: AnnData, fields: dict[int, list[RecordedField]], keep: dict[str, Any], kind: str) -> list[Change]:
-    """What to delete; warns of fields that stay because they belong to another run."""
-    gone: dict[tuple[str, str], Change] = {}
+def _removals(
+    adata: AnnData,
+    fields: dict[int, list[RecordedField]],
+    possible: dict[int, PossibleNames],
+    keep: dict[str, Any],
+    kind: str,
+) -> list[Change]:
+    """What to delete; warns of fields that stay because they belong to another run or to the user."""
+    gone: dict[tuple[Place, str], Field] = {}
     spared: dict[str, Owner] = {}
-    for items in fields.values():
+    foreign: dict[str, None] = {}
+    for position, items in fields.items():
         for item in items:
             if not item.is_present or item.place not in keep or _is_kept(item.kind, keep[item.place]):
                 continue
-            if item.owner.kind != kind or item.owner.run_id not in fields:
+            field = possible[position].field(item.place, item.name)
+            if field is None:
+                foreign[f"{item.place}[{item.name!r}] (run {position})"] = None
+            elif item.owner.kind != kind or item.owner.run_id not in fields:
                 spared[f"{item.place}[{item.name!r}]"] = item.owner
             else:
-                gone[item.place, item.name] = Change(item.place, item.name, REMOVED)  # type: ignore[arg-type]
+                gone[field.place, item.name] = field
+    if foreign:
+        warn(
+            f"Not removed, because no run of type {kind!r} with that result key and those conditions writes such "
+            f"names: {check.listed(foreign)}. If they are results, delete them yourself.",
+            RunRecordWarning,
+        )
     if spared:
         owners = dict.fromkeys(map(str, spared.values()))
         warn(
@@ -167,17 +188,17 @@ def _removals(adata: AnnData, fields: dict[int, list[RecordedField]], keep: dict
             f"those runs up too to remove them.",
             RunRecordWarning,
         )
-    return [*gone.values(), *_colors(adata, gone)]
+    return [*(Change(place, name, REMOVED) for place, name in gone), *_colors(adata, gone)]
 
 
 def _is_kept(kind: str, kept: Any) -> bool:
-    return kind in kept if isinstance(kept, list | tuple | set | frozenset) else bool(kept)
+    return kind in map(kind_today, kept) if isinstance(kept, list | tuple | set | frozenset) else bool(kept)
 
 
-def _colors(adata: AnnData, gone: Iterable[tuple[str, str]]) -> Iterator[Change]:
-    """Colours in `uns` of columns that go."""
-    for place, name in gone:
-        if place == "obs" and name + COLORS in adata.uns:
+def _colors(adata: AnnData, gone: Mapping[tuple[Place, str], Field]) -> Iterator[Change]:
+    """Colours in `uns` of columns of directions that go."""
+    for (_, name), field in gone.items():
+        if field.key == "direction_key" and name + COLORS in adata.uns:
             yield Change("uns", name + COLORS, REMOVED)
 
 
@@ -198,12 +219,12 @@ def get_field_status(
     Returns
     -------
     dict
-        `{place: {type: {name: is_present}}}`.
+        `{place: {type: {name: is_present}}}`; empty, with an error in the log, if there is no such run.
 
     Raises
     ------
-    ValueError
-        If there is no such run.
+    ValueError, TypeError
+        If there is no such type of analysis, or the id is no whole number.
 
     Examples
     --------
@@ -217,8 +238,12 @@ def get_field_status(
     require_anndata(adata)
     kind = stored_type(analysis_type)
     records = Records.of(adata)
-    position, _ = recorded_run(records, run_id, kind)
     status: dict[str, dict[str, dict[str, bool]]] = {}
+    try:
+        position, _ = recorded_run(records, run_id, kind)
+    except ValueError as error:
+        _LOGGER.error("%s", error)  # noqa: TRY400  the message says it all
+        return status
     for item in recorded_fields(adata, records, kind, position):
         status.setdefault(item.place, {}).setdefault(item.kind, {})[item.name] = item.is_present
     return status

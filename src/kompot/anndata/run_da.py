@@ -16,6 +16,7 @@ from kompot.anndata.fields import DIRECTION_COLORS
 from kompot.anndata.locks import object_locked
 from kompot.anndata.overwrite import overwrite_check
 from kompot.anndata.progress import progress_bar
+from kompot.anndata.reported_names import da_names
 from kompot.anndata.store import Change
 from kompot.anndata.summary import tell_da
 from kompot.anndata.uns import landmark_entry, record_changes
@@ -198,7 +199,10 @@ def _landmarks(request: DARequest, analysis: DifferentialAbundance) -> dict[str,
     if landmarks is None:
         return {}
     keep = request.settings.storage.store_landmarks
-    return landmark_entry(landmarks, request.parameters, request.obsm_key, keep=keep)
+    entry = landmark_entry(landmarks, request.parameters, request.obsm_key, keep=keep)
+    # Readers of `kompot.de` know a text, those of `kompot.da` a list.
+    entry["landmarks_info"]["shape"] = list(landmarks.shape)
+    return entry
 
 
 def result_dict(request: DARequest, analysis: DifferentialAbundance, table: pd.DataFrame) -> dict[str, Any]:
@@ -206,6 +210,6 @@ def result_dict(request: DARequest, analysis: DifferentialAbundance, table: pd.D
     return {
         "table": table,
         "model": analysis,
-        "field_names": {key: item.name for key, item in request.fields.items()},
+        "field_names": da_names(request),
         "landmarks": analysis.landmarks,
     }

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kompot import _checks as check
-from kompot.anndata.all_records import as_mapping
 from kompot.anndata.cell_filter import REPORT_KEY
-from kompot.anndata.history import is_placeholder
+from kompot.anndata.history import UNREADABLE
+from kompot.anndata.record_values import as_list, as_mapping, is_count, is_placeholder
 from kompot.anndata.run_record import RecordedField
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ def compared_facts(first: RunInfo, second: RunInfo) -> list[tuple[str, str, str]
 
 
 def _all_facts(run: RunInfo) -> dict[str, str]:
-    params = run.params
-    return {
+    params, unreadable = run.params, _unreadable(run)
+    facts = {
+        "Record": _known("cannot be read: {}", unreadable),
         "Conditions": _conditions(run) + _known(" (obs[{!r}])", params.get("groupby")),
         "Result key": run.result_key,
         "Time": _time(run.timestamp),
@@ -62,6 +63,7 @@ def _all_facts(run: RunInfo) -> dict[str, str]:
         "Hits": hits_text(run),
         "Fields": fields_text(run),
     }
+    return facts if unreadable is None else {name: text if name == "Record" else "" for name, text in facts.items()}
 
 
 def _conditions(run: RunInfo) -> str:
@@ -73,12 +75,23 @@ def _conditions(run: RunInfo) -> str:
     return text
 
 
+def _unreadable(run: RunInfo) -> str | None:
+    text = run.run_info.get(UNREADABLE)
+    return None if text is None else shortened(str(text), _LONGEST_FILTER)
+
+
 def _known(form: str, value: Any) -> str:
-    return "" if value is None else form.format(value)
+    """A value in words; numbers of other versions may be text."""
+    if value is None:
+        return ""
+    try:
+        return form.format(value)
+    except (TypeError, ValueError, OverflowError):
+        return value_text(value)
 
 
 def _listed(values: Any) -> str:
-    return check.listed(values) if values else ""
+    return check.listed(as_list(values)) if values else ""
 
 
 def _time(stamp: Any) -> str:
@@ -113,7 +126,7 @@ def filter_text(chosen: Any) -> str:
         return chosen.strip("<>") if is_placeholder(chosen) else f"obs[{chosen!r}]"
     if isinstance(chosen, Mapping):
         if REPORT_KEY in chosen:
-            return f"all but {check.listed(chosen[REPORT_KEY], _MOST_VALUES)}"
+            return f"all but {_values_text(chosen[REPORT_KEY])}"
         return "; ".join(f"{column}: {_values_text(values)}" for column, values in chosen.items())
     if not isinstance(chosen, list):
         return str(chosen)
@@ -124,9 +137,9 @@ def filter_text(chosen: Any) -> str:
 
 
 def _values_text(values: Any) -> str:
-    if isinstance(values, list):
+    if isinstance(values, list | Mapping):
         return check.listed(values, _MOST_VALUES)
-    return values.strip("<>") if is_placeholder(values) else str(values)
+    return values.strip("<>") if isinstance(values, str) and is_placeholder(values) else str(values)
 
 
 def left_out_text(run: RunInfo) -> str:
@@ -134,12 +147,12 @@ def left_out_text(run: RunInfo) -> str:
     if not run.run_info.get("auto_filtered"):
         return ""
     found = as_mapping(run.run_info.get("underrepresentation"))
-    return check.listed(f"{group} (too few {', '.join(map(str, names))})" for group, names in found.items())
+    return check.listed(f"{group} (too few {', '.join(map(str, as_list(names)))})" for group, names in found.items())
 
 
 def updates_text(run: RunInfo) -> str:
     """What was computed again after the run, and when."""
-    updates = [as_mapping(update) for update in run.run_info.get("updates") or []]
+    updates = [as_mapping(update) for update in as_list(run.run_info.get("updates"))]
     if not updates:
         return ""
     function = updates[-1].get("function")
@@ -154,11 +167,12 @@ def updates_text(run: RunInfo) -> str:
 def null_counts(run: RunInfo) -> tuple[int, int]:
     """Null genes and null distances given by the user that the false discovery rates rest on."""
     fdr = as_mapping(run.params.get("fdr"))
-    size = re.search(r"\((\d+),", str(fdr.get("null_mahalanobis")))
+    size = re.search(r"\((\d{1,15}),", str(fdr.get("null_mahalanobis")))
     n_given = int(size[1]) if size else 0
     if n_given and not fdr.get("combine_with_internal"):
         return 0, n_given
-    return max(int(run.approximation.get("n_null") or 0) - n_given, 0), n_given
+    n_null = run.approximation.get("n_null")
+    return max((n_null if is_count(n_null) else 0) - n_given, 0), n_given
 
 
 def _given_null_text(run: RunInfo) -> str:
@@ -170,7 +184,7 @@ def _cells(run: RunInfo) -> str:
     counts = run.cell_counts
     if isinstance(counts, list):
         names = [shortened(str(run.params.get(key)), _LONGEST_LABEL) for key in ("condition1", "condition2")]
-        return ", ".join(f"{count:,} {name}" for count, name in zip(counts, names, strict=False))
+        return ", ".join(_known("{:,}", count) + f" {name}" for count, name in zip(counts, names, strict=False))
     return _known("{:,}", counts)
 
 
@@ -183,8 +197,8 @@ def features_text(approximation: Mapping[str, Any]) -> str:
     """Rank and residuals of the approximation."""
     if "rank" not in approximation:
         return ""
-    text = f"{approximation['rank']} (prior variance missed: mean {approximation.get('residual_mean', 0.0):.1e}"
-    text += f", largest {approximation.get('residual_max', 0.0):.1e})"
+    mean, largest = (_known("{:.1e}", approximation.get(name, 0.0)) for name in ("residual_mean", "residual_max"))
+    text = f"{approximation['rank']} (prior variance missed: mean {mean}, largest {largest})"
     missed = approximation.get("lost_degrees", 1.0) > approximation.get("allowed_degrees", 0.0)
     return text + (
         ", stopped at n_landmarks before the tolerance was met" if approximation.get("capped") and missed else ""
@@ -201,8 +215,9 @@ def hits_text(run: RunInfo) -> str:
     counts = as_mapping(run.run_info.get("direction_counts"))
     if counts:
         threshold = as_mapping(run.params.get("threshold"))
+        up, down, neutral = (_known("{:,}", counts.get(name, 0)) for name in ("up", "down", "neutral"))
         return (
-            f"{counts.get('up', 0):,} cells up, {counts.get('down', 0):,} down, {counts.get('neutral', 0):,} neutral "
+            f"{up} cells up, {down} down, {neutral} neutral "
             f"(|LFC| > {threshold.get('lfc_threshold')}, PTP < {threshold.get('ptp_threshold')})"
         )
     return "no false discovery rate computed" if run.analysis_type == "de" else ""

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kompot.anndata.all_records import as_mapping
+from kompot.anndata.record_values import as_mapping
 from kompot.anndata.run_facts import (
     compared_facts,
     field_state,

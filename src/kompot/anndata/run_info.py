@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from anndata import AnnData
 
-from kompot.anndata.all_records import Records, as_mapping
+from kompot.anndata.all_records import Records
 from kompot.anndata.arguments import require_anndata
-from kompot.anndata.history import stored_type
+from kompot.anndata.history import UNREADABLE, stored_type
+from kompot.anndata.record_values import as_list, as_mapping, is_number
 from kompot.anndata.run_arguments import lost_references, recorded_arguments, recorded_landmarks, recorded_settings
 from kompot.anndata.run_record import recorded_fields, recorded_run
 from kompot.errors import RunRecordWarning, warn
+from kompot.settings import GPSettings
 
 if TYPE_CHECKING:
     from kompot.anndata.run_comparison import RunComparison
@@ -118,6 +120,8 @@ class RunInfo:
     @property
     def conditions(self) -> str:
         """What was compared or smoothed, in words."""
+        if UNREADABLE in self.run_info:
+            return "unreadable record"
         if self.analysis_type == "smooth":
             condition = self.params.get("condition")
             return "all cells" if condition is None else str(condition)
@@ -137,12 +141,12 @@ class RunInfo:
     def length_scale(self) -> float | None:
         """Length scale of the kernel, in units of the embedding; None where it was not recorded."""
         found = self.approximation.get("ls", self.run_info.get("ls", self._density_fit.get("ls")))
-        return None if found is None else float(found)
+        return float(found) if is_number(found) else None
 
     @property
     def _density_fit(self) -> dict[str, Any]:
-        fits = as_mapping(self.run_info.get("density")).get("fits") or [{}]
-        return as_mapping(fits[0])
+        fits = as_list(as_mapping(self.run_info.get("density")).get("fits"))
+        return as_mapping(fits[0]) if fits else {}
 
     def get_raw_data(self) -> dict[str, Any]:
         """The whole entry of the run, as a copy."""
@@ -169,7 +173,7 @@ class RunInfo:
 
     def get_summary(self) -> dict[str, Any]:
         """The essentials of the run, as a flat dictionary."""
-        groups = [str(name) for name in self.run_info.get("subset_names") or []]
+        groups = [str(name) for name in as_list(self.run_info.get("subset_names"))]
         approximation, counts = self.approximation, self.cell_counts
         summary: dict[str, Any] = {
             "run_id": self.run_id,
@@ -219,7 +223,7 @@ class RunInfo:
         lost += recorded_arguments(self.adata, self.params, self.analysis_type)[1]
         landmarks, missing = self._landmarks()
         if landmarks is not None:
-            lost.remove("gp.landmarks")
+            lost = [name for name in lost if name != "gp.landmarks"]
         missing += lost_references(self.adata, self.run_info, self.params)
         return list(dict.fromkeys(lost + missing))
 
@@ -242,7 +246,7 @@ class RunInfo:
         arguments = recorded_arguments(self.adata, self.params, self.analysis_type)[0] | self.to_settings()
         landmarks = self._landmarks()[0]
         if landmarks is not None:
-            arguments["gp"].landmarks = landmarks
+            arguments.setdefault("gp", GPSettings()).landmarks = landmarks
         if "storage" in arguments and arguments["storage"].overwrite is False:
             arguments["storage"].overwrite = None
         return arguments

@@ -7,6 +7,7 @@ from anndata import AnnData
 
 from kompot.anndata.all_records import Records
 from kompot.anndata.arguments import require_anndata
+from kompot.anndata.record_values import is_count
 from kompot.anndata.run_info import RunInfo
 
 
@@ -57,5 +58,7 @@ def runs(adata: AnnData) -> pd.DataFrame:
             )
     columns = ["analysis_type", "run_id", "timestamp", "conditions", "result_key", "obsm_key", "sample_col"]
     columns += ["n_genes", "n_features", "n_significant", "fields", "missing", "overwritten"]
+    for row in rows:
+        row |= {name: row[name] if is_count(row[name]) else pd.NA for name in columns[-6:]}
     table = pd.DataFrame(rows, columns=pd.Index(columns)).astype(dict.fromkeys(columns[-6:], "Int64"))
     return table.sort_values("timestamp", kind="stable", ignore_index=True)

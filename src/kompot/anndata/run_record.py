@@ -8,7 +8,7 @@ from typing import Any
 from anndata import AnnData
 
 from kompot import _checks as check
-from kompot.anndata.all_records import Owner, Records, as_mapping, field_mapping_of  # noqa: F401
+from kompot.anndata.all_records import Owner, Records, field_mapping_of
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,12 @@ def recorded_run(records: Records, run_id: int | None, analysis_type: str) -> tu
     return asked % len(runs), runs[asked]
 
 
-# What records of older versions call some types of fields.
 _OLD_KINDS = {"imputed": "smoothed"}
+
+
+def kind_today(kind: str) -> str:
+    """Name of a type of fields; those of older versions are called as they are now."""
+    return _OLD_KINDS.get(kind, kind)
 
 
 def recorded_fields(adata: AnnData, records: Records, analysis_type: str, position: int) -> list[RecordedField]:
@@ -82,7 +86,7 @@ def recorded_fields(adata: AnnData, records: Records, analysis_type: str, positi
             RecordedField(
                 name,
                 place,
-                _OLD_KINDS.get(kind, kind),
+                kind_today(kind),
                 str(entry.get("description", "")),
                 name in getattr(adata, place),
                 owner,

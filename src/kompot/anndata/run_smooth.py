@@ -16,13 +16,14 @@ from kompot._version import __version__
 from kompot.anndata.arguments import settings_of
 from kompot.anndata.deliver import deliver, writes_results
 from kompot.anndata.extract import expression_rows
-from kompot.anndata.fields import by_place, field_mapping
+from kompot.anndata.fields import field_mapping
 from kompot.anndata.history import environment, label_record, settings_record, timestamp
 from kompot.anndata.kept_values import KeptValues, kept_values
 from kompot.anndata.layer_storage import require_memory_for_layers
 from kompot.anndata.locks import object_locked
 from kompot.anndata.overwrite import overwrite_check
 from kompot.anndata.progress import progress_bar
+from kompot.anndata.reported_names import smooth_names
 from kompot.anndata.smooth_request import SmoothRequest, SmoothSettings, build_smooth_request
 from kompot.anndata.store import Change
 from kompot.anndata.summary import tell_smooth
@@ -138,7 +139,7 @@ def smooth_expression(
         lambda: {
             "model": fitted,
             "table": gene_table(request, layers),
-            "field_names": {key: item.name for key, item in request.fields.items()},
+            "field_names": smooth_names(request, with_samples=fitted.between is not None),
         },
     )
     tell_smooth(request)
@@ -247,14 +248,13 @@ def smooth_record(request: SmoothRequest, fitted: ExpressionModel) -> dict[str, 
         With the keys that readers of these records know; `params` holds both the flat names of older records and the
         settings objects.
     """
-    names = {key: item.name for key, item in request.fields.items()}
     return {
         "timestamp": timestamp(),
         "function": "smooth_expression",
         "result_key": request.result_key,
         "analysis_type": "smooth",
         **record_before(request),
-        "field_names": {**names, "all_patterns": by_place(request.fields.values())},
+        "field_names": smooth_names(request, with_samples=fitted.between is not None),
         "field_mapping": field_mapping(request.fields.values()),
         "uses_sample_variance": fitted.between is not None,
         "skipped_samples": [str(label) for label in fitted.skipped_samples],

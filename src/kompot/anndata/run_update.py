@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pandas as pd
+import numpy as np
 from anndata import AnnData
+from pandas.api.types import is_numeric_dtype
 
 from kompot import _checks as check
+from kompot._typing import Float64
 from kompot.anndata.all_records import Owner, Records, field_mapping_of
-from kompot.anndata.history import encodable, get_field_owners, get_run_history, storage_key
+from kompot.anndata.history import get_field_owners, get_run_history, storage_key
+from kompot.anndata.possible_names import PossibleNames
+from kompot.anndata.record_values import encodable
 from kompot.anndata.run_record import recorded_run
 from kompot.anndata.store import Change
 
@@ -30,19 +34,34 @@ def chosen_run(adata: AnnData, run_id: int, result_key: str | None, kind: str) -
     return positions[asked], runs[positions[asked]]
 
 
-def stored_column(adata: AnnData, position: int, name: Any, place: str, kind: str) -> pd.Series[Any]:
-    """A column that a run wrote and still owns."""
-    frame = getattr(adata, place)
-    if name is None or name not in frame:
-        raise ValueError(f"Run {position} of type {kind!r} has no column {name!r} in adata.{place} (any more).")
+def own_name(run: dict[str, Any], position: int, key: str, name: Any, place: str, kind: str) -> str:
+    """The name that a record gives for a field, if the run can have written it."""
+    if PossibleNames.of(run, kind).field(place, name, key) is None:
+        raise ValueError(
+            f"The record of run {position} of type {kind!r} says {check.show(name)} for {key}, which the run cannot "
+            f"have written into adata.{place}. Nothing was changed; repeat the run."
+        )
+    return str(name)
+
+
+def stored_column(adata: AnnData, position: int, run: dict[str, Any], key: str, place: str, kind: str) -> Float64:
+    """Numbers of a column that a run wrote and still owns."""
+    frame, name = getattr(adata, place), run.get(key)
+    if not isinstance(name, str) or name not in frame:
+        raise ValueError(
+            f"Run {position} of type {kind!r} has no column {check.show(name)} in adata.{place} (any more)."
+        )
+    own_name(run, position, key, name, place, kind)
     owner = Records.of(adata).owners.get((place, name), Owner(kind, position))
     if owner != Owner(kind, position):
         raise ValueError(
             f"adata.{place}[{name!r}] holds results of {owner}, which replaced those of run {position}. Give the id of "
             f"that run, or repeat run {position} with another StorageSettings(result_key=...)."
         )
-    column: pd.Series[Any] = frame[name]
-    return column
+    if not is_numeric_dtype(frame[name]):
+        raise ValueError(f"adata.{place}[{name!r}] must hold numbers, came dtype {frame[name].dtype}.")
+    numbers: Float64 = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    return numbers
 
 
 def with_entry(adata: AnnData, position: int, entry: dict[str, Any], kind: str) -> Change:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from anndata import AnnData
 
 from kompot import _checks as check
-from kompot.anndata.all_records import as_mapping
 from kompot.anndata.arguments import require_anndata
 from kompot.anndata.da_record import direction_counts
 from kompot.anndata.fields import COLORS, DIRECTION_COLORS
 from kompot.anndata.history import settings_record, timestamp
 from kompot.anndata.locks import object_locked
+from kompot.anndata.record_values import as_list, as_mapping
 from kompot.anndata.run_arguments import recorded_settings
-from kompot.anndata.run_update import chosen_run, stored_column, with_entry
+from kompot.anndata.run_update import chosen_run, own_name, stored_column, with_entry
 from kompot.anndata.store import Change, commit, independent_copy
 from kompot.settings import DAThresholdSettings
 from kompot.stats.abundance import DIRECTIONS, direction_codes
@@ -70,17 +69,14 @@ def update_direction(
         for name, given in (("lfc_threshold", lfc_threshold), ("ptp_threshold", ptp_threshold)):
             if given is not None:
                 setattr(threshold, name, given)
-        lfc, ptp = (
-            stored_column(adata, position, run.get(key), "obs", "da").to_numpy(dtype=np.float64)
-            for key in ("lfc_key", "ptp_key")
-        )
+        lfc, ptp = (stored_column(adata, position, run, key, "obs", "da") for key in ("lfc_key", "ptp_key"))
+        name = own_name(run, position, "direction_key", run.get("direction_key"), "obs", "da")
         codes = direction_codes(lfc, ptp, threshold.lfc_threshold, threshold.ptp_threshold)
         direction = pd.Categorical.from_codes(codes.tolist(), categories=pd.Index(DIRECTIONS))
-        name = str(run["direction_key"])
         entry = run | {
             "params": params | {"threshold": settings_record(threshold)},
             "direction_counts": direction_counts(pd.Series(direction)),
-            "updates": [*run.get("updates", []), {"function": "update_direction", "timestamp": timestamp()}],
+            "updates": [*as_list(run.get("updates")), {"function": "update_direction", "timestamp": timestamp()}],
         }
         check.boolean("inplace", inplace)
         target = adata if inplace else independent_copy(adata)

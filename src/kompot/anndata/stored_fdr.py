@@ -14,14 +14,15 @@ from anndata import AnnData
 
 from kompot import _checks as check
 from kompot._typing import Bools, Float64
-from kompot.anndata.all_records import as_mapping, field_mapping_of
+from kompot.anndata.all_records import field_mapping_of
 from kompot.anndata.arguments import require_anndata
 from kompot.anndata.fields import DE_FIELDS, FDR_KEYS
 from kompot.anndata.history import timestamp
 from kompot.anndata.locks import object_locked
 from kompot.anndata.record import hits_record
+from kompot.anndata.record_values import as_list, as_mapping
 from kompot.anndata.results import hits
-from kompot.anndata.run_update import chosen_run, stored_column, with_entry
+from kompot.anndata.run_update import chosen_run, own_name, stored_column, with_entry
 from kompot.anndata.store import Change, commit
 from kompot.stats.fdr import FDRResult, false_discovery_rates
 from kompot.stats.null_check import check_null_distances
@@ -130,12 +131,10 @@ def extract_null_distribution(adata: AnnData, run_id: int = -1, result_key: str 
     return check.distances("The distances of the run", distances[~np.isnan(distances)])
 
 
-def _stored_distances(adata: AnnData, position: int, run: Mapping[str, Any]) -> Float64:
+def _stored_distances(adata: AnnData, position: int, run: dict[str, Any]) -> Float64:
     """Distances in the object as a run left them, NaN for genes that it did not analyse; others are an error."""
-    name = run.get("mahalanobis_key")
-    return check.distances(
-        f"adata.var[{name!r}]", stored_column(adata, position, name, "var", "de").to_numpy(), missing=True
-    )
+    column = stored_column(adata, position, run, "mahalanobis_key", "var", "de")
+    return check.distances(f"adata.var[{run['mahalanobis_key']!r}]", column, missing=True)
 
 
 def _analysed(adata: AnnData, run: Mapping[str, Any]) -> Bools:
@@ -144,7 +143,9 @@ def _analysed(adata: AnnData, run: Mapping[str, Any]) -> Bools:
     genes, null = params.get("genes"), as_mapping(params.get("fdr")).get("null_genes")
     if isinstance(null, list) or not isinstance(genes, list | None):
         return np.zeros(adata.n_vars, dtype=np.bool_)
-    return np.ones(adata.n_vars, dtype=np.bool_) if genes is None else adata.var_names.isin(genes)
+    if genes is None:
+        return np.ones(adata.n_vars, dtype=np.bool_)
+    return np.asarray(adata.var_names.isin([gene for gene in genes if isinstance(gene, str)]), dtype=np.bool_)
 
 
 def recompute_fdr(
@@ -204,7 +205,11 @@ def recompute_fdr(
         table = _table(distances, result, adata.var_names)
         if check.boolean("inplace", inplace):
             names, mapping = as_mapping(run.get("field_names")), field_mapping_of(run)
-            written = {key: names[key] for key in FDR_KEYS if key in _ALWAYS or names.get(key) in mapping}
+            written = {
+                key: own_name(run, position, key, names.get(key), "var", "de")
+                for key in FDR_KEYS
+                if key in _ALWAYS or names.get(key) in list(mapping)
+            }
             columns = [Change("var", name, table[_COLUMNS[key]].to_numpy()) for key, name in written.items()]
             commit(adata, [*columns, with_entry(adata, position, _with_fdr(run, written, result, len(null)), "de")])
     return table
@@ -225,11 +230,11 @@ def _with_fdr(run: dict[str, Any], written: Mapping[str, str], result: FDRResult
     }
     return run | {
         "field_mapping": field_mapping_of(run) | new,
-        "fdr_keys": {key.removeprefix("mahalanobis_"): as_mapping(run["field_names"]).get(key) for key in FDR_KEYS},
+        "fdr_keys": {key.removeprefix("mahalanobis_"): as_mapping(run.get("field_names")).get(key) for key in FDR_KEYS},
         "fdr_results": hits_record(hits(result)),
         "params": params,
         "updates": [
-            *run.get("updates", []),
+            *as_list(run.get("updates")),
             {"function": "recompute_fdr", "timestamp": timestamp(), "n_null": n_null},
         ],
     }

@@ -43,6 +43,9 @@ def record_changes(
     base = entries.get(result_key, dict(adata.uns.get(result_key, {})))
     # A description must not part from the landmarks that it describes: those that stay keep theirs.
     entries[result_key] = base if "landmarks" in base and "landmarks" not in landmarks else {**base, **landmarks}
+    common = entries[storage_key(analysis_type)]
+    if "landmarks_info" in landmarks and "landmarks" not in common:
+        common["landmarks_info"] = landmarks["landmarks_info"]
     return [Change("uns", key, value) for key, value in entries.items()]
 
 

@@ -11,7 +11,9 @@ from anndata import AnnData
 from pandas.api.types import is_numeric_dtype
 
 from kompot._typing import Bools, Float64
-from kompot.anndata.all_records import Owner, Records, as_mapping
+from kompot.anndata.all_records import Owner, Records
+from kompot.anndata.possible_names import PossibleNames
+from kompot.anndata.record_values import as_mapping
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,10 @@ def abundance_weights(
     """
     records = Records.of(adata)
     for run_id, run in reversed(list(enumerate(records.histories["da"]))):
-        name = run.get("lfc_key")
-        owner = Owner("da", run_id)
-        if not _compares(run, groupby, conditions, obsm_key) or name not in adata.obs:
+        if not _compares(run, groupby, conditions, obsm_key):
+            continue
+        name, owner = run.get("lfc_key"), Owner("da", run_id)
+        if PossibleNames.of(run, "da").field("obs", name, "lfc_key") is None or name not in adata.obs:
             continue
         if records.owners.get(("obs", str(name)), owner) != owner or not is_numeric_dtype(adata.obs[name]):
             continue

@@ -11,6 +11,7 @@ import numpy as np
 from kompot import _checks as check
 from kompot._typing import Bools, Float64
 from kompot.errors import DuplicateCellsWarning, warn
+from kompot.gp.archive import DamagedFileError
 from kompot.gp.density import DensityFit, fit_density, log_ball_volume
 from kompot.gp.dimension import fractal_dimension
 from kompot.gp.features import Features, FeatureTable
@@ -21,7 +22,7 @@ from kompot.gp.predictor import Predictor
 from kompot.gp.prepare import prepare_features, prepare_kernel
 from kompot.gp.regression import Posterior
 from kompot.gp.selection import Approximation
-from kompot.gp.storage import load_posterior, save_posterior
+from kompot.gp.storage import load_posterior, recorded_setting, save_posterior, saying_which_file
 
 _MU_QUANTILE = 0.01
 _MU_MARGIN = 10.0
@@ -97,9 +98,14 @@ class DensityPredictor:
 
     @classmethod
     def load(cls, path: str | Path) -> DensityPredictor:
-        """The predictor that `save` wrote to `path`."""
+        """The predictor that `save` wrote to `path`; a file of anything else is a ValueError, see `Predictor.load`."""
         features, posterior, settings = load_posterior(path, "DensityPredictor")
-        return cls(Predictor(features, posterior, squeeze=True), settings["n_cells"], settings["d"])
+        with saying_which_file(path, "DensityPredictor"):
+            n_cells = recorded_setting(settings, "n_cells", check.non_negative_int)
+            d = recorded_setting(settings, "d", check.positive_float)
+            if posterior.coef.shape[1] != 1 or not n_cells:
+                raise DamagedFileError(f"holds {posterior.coef.shape[1]} functions of {n_cells} cells")
+        return cls(Predictor(features, posterior, squeeze=True), n_cells, d)
 
 
 def positive_distances(nn_distances: Float64) -> Float64:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from kompot._checks import coordinates
+from kompot import _checks as check
 from kompot._typing import Float64
+from kompot.gp.archive import DamagedFileError
 from kompot.gp.features import Features, row_slices
 from kompot.gp.linalg import product
 from kompot.gp.regression import Posterior, total_variance
-from kompot.gp.storage import load_posterior, save_posterior
+from kompot.gp.storage import load_posterior, recorded_setting, save_posterior, saying_which_file
 
 
 @dataclass(frozen=True)
@@ -118,12 +119,24 @@ class Predictor:
         -------
         Predictor
             Predicts the same numbers.
+
+        Raises
+        ------
+        ValueError
+            If the file is something else, damaged, of another class or of a newer version; nothing in it is executed,
+            and nothing is unpacked that the memory would not hold.
+        OSError
+            If there is no such file, or it cannot be read.
         """
         features, posterior, settings = load_posterior(path, "Predictor")
-        return cls(features, posterior, settings["squeeze"])
+        with saying_which_file(path, "Predictor"):
+            squeeze = recorded_setting(settings, "squeeze", check.boolean)
+            if squeeze and posterior.coef.shape[1] != 1:
+                raise DamagedFileError(f"holds {posterior.coef.shape[1]} functions where its settings say one")
+        return cls(features, posterior, squeeze)
 
     def _checked(self, X: Any) -> Float64:
-        return coordinates("X", X, self.features.n_dims)
+        return check.coordinates("X", X, self.features.n_dims)
 
     def _chunks(self, n_rows: int) -> list[slice]:
         return list(row_slices(n_rows, self.features.rows_per_chunk()))

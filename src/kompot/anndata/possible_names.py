@@ -1,0 +1,90 @@
+"""Names that a run can have written.
+
+A record says which fields a run wrote, but a record may come from elsewhere: what it names is only removed or written
+again if the library forms such names. They begin with the run's result key, hold its conditions, and end as declared in
+`kompot.anndata.fields`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kompot.anndata.fields import DA_FIELDS, DE_FIELDS, SMOOTH_FIELDS, Field
+from kompot.anndata.history import former_storage_keys, storage_key
+from kompot.anndata.record_values import as_mapping
+
+_DECLARED = {
+    # Standard deviations are layers where they differ between genes.
+    "de": (*DE_FIELDS, *(replace(item, place="layers") for item in DE_FIELDS if item.kind == "std")),
+    "da": DA_FIELDS,
+    "smooth": SMOOTH_FIELDS,
+}
+_ENDINGS_BEFORE = {"smoothed": "(?:smoothed|imputed)"}
+_LONGEST_LABEL = 60
+_WORD = re.compile(r"[^\W_]+")
+_NUMBER = r"(?:_\d+)?"
+
+
+@dataclass(frozen=True)
+class PossibleNames:
+    """Forms of the names of one run.
+
+    Examples
+    --------
+    >>> run = {"result_key": "age", "params": {"condition1": "T cell", "condition2": "B"}}
+    >>> names = PossibleNames.of(run, "de")
+    >>> names.field("layers", "age_T_cell_smoothed").kind, names.field("layers", "counts")
+    ('smoothed', None)
+    """
+
+    forms: tuple[tuple[Field, re.Pattern[str]], ...]
+    """Fields, and what their names look like."""
+
+    @classmethod
+    def of(cls, run: Mapping[str, Any], kind: str) -> PossibleNames:
+        """Those of a recorded run of one type of analysis."""
+        params = as_mapping(run.get("params"))
+        keys = _result_keys(run, params, kind)
+        if kind == "smooth":
+            labels = {"A": "all" if params.get("condition") is None else params["condition"]}
+        else:
+            labels = {"A": params.get("condition1"), "B": params.get("condition2")}
+        parts = {name: _label_form(label) for name, label in labels.items()}
+        prefix = f"(?:{'|'.join(map(re.escape, keys))})"
+        return cls(tuple((item, _form(item, prefix, parts)) for item in _DECLARED[kind]))
+
+    def field(self, place: str, name: object, key: str | None = None) -> Field | None:
+        """Declaration of the field of that name, or of `key` alone; None if the run cannot have written it."""
+        found = (
+            item
+            for item, form in self.forms
+            if item.place == place and key in (None, item.key) and isinstance(name, str) and form.fullmatch(name)
+        )
+        return next(found, None)
+
+
+def _result_keys(run: Mapping[str, Any], params: Mapping[str, Any], kind: str) -> list[str]:
+    """The result key, which older records hold elsewhere or not at all."""
+    recorded = (run.get("result_key"), params.get("result_key"), as_mapping(params.get("storage")).get("result_key"))
+    given = next((key for key in recorded if isinstance(key, str) and key), None)
+    return [storage_key(kind), *former_storage_keys(kind)] if given is None else [given]
+
+
+def _label_form(label: Any) -> str:
+    """Forms of a label: its letters and digits, with anything else between them, perhaps cut or numbered."""
+    if not isinstance(label, str | int | float):
+        return ".+"
+    text = str(label)
+    form = r"[\W_]*".join(["", *map(re.escape, _WORD.findall(text[:_LONGEST_LABEL])), ""])
+    return form + (".*" if len(text) > _LONGEST_LABEL else _NUMBER)
+
+
+def _form(item: Field, prefix: str, parts: Mapping[str, str]) -> re.Pattern[str]:
+    pattern = item.pattern
+    for today, both in _ENDINGS_BEFORE.items():
+        pattern = pattern.replace(today, both)
+    filled = {"K": prefix, "S": "(?:_sample_var)?", **parts}
+    return re.compile("".join(filled.get(part, part) for part in re.split(r"[{}]", pattern)) + _NUMBER, re.DOTALL)
