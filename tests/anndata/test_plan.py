@@ -381,3 +381,24 @@ def test_sizes_for_people(size, text):
 @pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (90, "1.5 min"), (float("nan"), "unknown")])
 def test_times_for_people(seconds, text):
     assert human_readable_time(seconds) == text
+
+
+@pytest.mark.parametrize("kind", ["da", "de"])
+@pytest.mark.parametrize("conditions", ["A", "AB"])
+def test_isolated_cells_of_one_condition_or_both(monkeypatch, kind, conditions):
+    monkeypatch.setattr("kompot.gp.selection.POOL_SIZE", 250)
+    monkeypatch.setattr("kompot.gp.expected._SAMPLED_CELLS", 200)
+    ranks = []
+    for seed in range(4):
+        adata = small_adata(n_cells=500, n_genes=20)
+        far = np.flatnonzero(adata.obs["condition"].isin(list(conditions)))[:8]
+        adata.obsm["DM_EigenVectors"][far] += 100.0 * (1 + np.arange(8.0))[:, None]
+        gp = kompot.GPSettings(random_state=seed)
+        plan = RUNS[kind](adata, dry_run=True, gp=gp)
+        RUNS[kind](adata, gp=gp)
+        run = RunInfo(adata, analysis_type=kind)
+        assert plan.status == "ok"
+        assert plan.n_features == pytest.approx(run.approximation["rank"], abs=8)
+        assert run.approximation["capped"] is False
+        ranks.append(run.approximation["rank"])
+    assert np.ptp(ranks) <= 0.06 * np.mean(ranks) + 1
