@@ -8,6 +8,7 @@ import pytest
 import kompot
 from adata_helpers import assert_unchanged, small_adata, snapshot
 from kompot.anndata import store
+from kompot.anndata.layers import layer_names
 from kompot.anndata.run_info import RunInfo
 from kompot.errors import OverwriteWarning, RunRecordWarning
 from record_helpers import (
@@ -150,7 +151,7 @@ def three_runs():
 def test_some_of_several_runs(run_ids, left):
     adata = three_runs()
     kompot.cleanup(adata, run_ids)
-    assert {name.split("_")[0] for name in adata.layers if name != "counts"} == left
+    assert {name.split("_")[0] for name in layer_names(adata) if name != "counts"} == left
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 import kompot
 from adata_helpers import QUIET, assert_unchanged, last_run, small_adata, snapshot
+from kompot.anndata.layers import layer_names
 from kompot.errors import StorageWarning
 
 OUTPUT = kompot.OutputSettings(**QUIET)
@@ -23,7 +24,7 @@ def run(adata, **options):
 
 
 def kompot_layers(adata):
-    return {name: layer for name, layer in adata.layers.items() if name.startswith("kompot")}
+    return {name: adata.layers[name] for name in layer_names(adata) if name.startswith("kompot")}
 
 
 @pytest.mark.parametrize("genes", [None, ["g3", "g7"]], ids=["all", "some"])

@@ -6,6 +6,7 @@ import pytest
 
 import kompot
 from adata_helpers import QUIET, assert_unchanged, last_run, small_adata, snapshot
+from kompot.anndata.layers import layer_names
 from kompot.errors import RepresentationWarning, SkippedSampleWarning, StorageWarning
 
 NO_FDR = kompot.FDRSettings(null_genes=0)
@@ -145,7 +146,7 @@ def test_a_filter_is_the_analysis_of_the_cells_it_keeps(adata):
     run(kept, fdr=SOME_NULL, storage=storage)
     for name in [name for name in kept.var if name.startswith("kompot")]:
         pd.testing.assert_series_equal(adata.var[name], kept.var[name], rtol=1e-5, atol=1e-9)
-    for name in [name for name in kept.layers if name.startswith("kompot")]:
+    for name in [name for name in layer_names(kept) if name.startswith("kompot")]:
         np.testing.assert_allclose(adata.layers[name][good], kept.layers[name], rtol=1e-3, atol=1e-5)
         assert np.isnan(adata.layers[name][~good]).all()
     for name in ("kompot_de_A_std", "kompot_de_B_std"):

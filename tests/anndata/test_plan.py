@@ -9,6 +9,7 @@ from scipy import sparse
 
 import kompot
 from adata_helpers import assert_unchanged, small_adata, snapshot
+from helpers import counts
 from kompot.anndata.planning import build_plan, machine, stages
 from kompot.anndata.planning.machine import Speed, measure_speed
 from kompot.anndata.planning.report import human_readable_size, human_readable_time
@@ -311,7 +312,7 @@ LAND = Landscape(20_000, 18_000, 20_000, 10, 400, 200)
 
 def test_more_work_takes_longer_and_more_memory():
     work = Work(SPEED)
-    data = replace(expression_of(sparse.random_array((50, 40), density=0.3, rng=0, format="csr"), 40), n_rows=50)
+    data = replace(expression_of(counts(50, 40), 40), n_rows=50)
     small, large = Fit(LAND, 1000, 2), Fit(LAND, 4000, 2)
     donors = Fit(LAND, 1000, 6, 6)
     for stage in (

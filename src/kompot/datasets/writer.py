@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     """`obs`, `var`, `obsm` and `uns` of the whole data set, by these names."""
 
 SUFFIXES = (".h5ad", ".zarr")
-_COUNTS = "layers/counts"
 
 
 def check_path(path: Path) -> None:
@@ -75,11 +74,10 @@ def _open_store(path: Path) -> Iterator[Any]:
 
 
 def _new_zarr_group(path: Path) -> Any:
-    """Create a store in format 2, the one that every supported version of zarr and anndata reads."""
+    """Create a store in format 2, which older versions of zarr and anndata read too."""
     import zarr
 
-    options: dict[str, Any] = {} if zarr.__version__.startswith("2.") else {"zarr_format": 2}
-    return zarr.open_group(path, mode="w", **options)
+    return zarr.open_group(path, mode="w", zarr_format=2)
 
 
 def _prepare(store: Any) -> Any:
@@ -91,12 +89,12 @@ def _prepare(store: Any) -> Any:
 
 
 def _append(store: Any, chunk: Chunk) -> None:
-    for name, matrix in zip(("X", _COUNTS), chunk, strict=True):
-        if name in store:
-            sparse_dataset(store[name]).append(matrix)
+    for (group, name), matrix in zip(((store, "X"), (store["layers"], "counts")), chunk, strict=True):
+        if name in group:
+            sparse_dataset(group[name]).append(matrix)
         else:
             # Row starts in 64 bits: a large data set has more than 2^31 stored values.
-            write_elem(store, name, matrix, dataset_kwargs={"indptr_dtype": np.dtype(np.int64)})
+            write_elem(group, name, matrix, dataset_kwargs={"indptr_dtype": np.dtype(np.int64)})
 
 
 def _write_annotation(store: Any, annotation: Annotation) -> None:
@@ -116,7 +114,7 @@ def _open_h5ad(path: Path) -> ad.AnnData:
     ``to_memory``.
     """
     file = h5py.File(path, "r")
-    layers = {"counts": sparse_dataset(file[_COUNTS])}
+    layers = {"counts": sparse_dataset(file["layers"]["counts"])}
     return ad.AnnData(filename=path, filemode="r", layers=layers, **_read_annotation(file))
 
 
@@ -124,8 +122,8 @@ def _open_zarr(path: Path) -> ad.AnnData:
     import zarr
     from anndata.experimental import read_elem_lazy
 
-    store = zarr.open_group(path, mode="r")
-    layers = {"counts": read_elem_lazy(store[_COUNTS])}
+    store: Any = zarr.open_group(path, mode="r")
+    layers = {"counts": read_elem_lazy(store["layers"]["counts"])}
     return ad.AnnData(X=read_elem_lazy(store["X"]), layers=layers, **_read_annotation(store))
 
 
