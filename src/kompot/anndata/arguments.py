@@ -10,6 +10,7 @@ from anndata import AnnData
 
 from kompot import _checks as check
 from kompot.anndata.history import storage_key, warn_of_unreadable
+from kompot.anndata.lazy import require_tables_in_memory
 from kompot.errors import UnusedParameterWarning, warn
 from kompot.gp.parameters import GPParameters, parameters_from
 from kompot.settings import ARGUMENTS, GPSettings, OutputSettings
@@ -92,7 +93,14 @@ def warn_of_unused(
 
 def require_writable(adata: AnnData, output: OutputSettings) -> None:
     """Raise for an object that results could not be written into."""
-    if adata.is_view and adata.isbacked and output.inplace and not output.copy:
+    if output.copy or not output.inplace:
+        return
+    require_tables_in_memory(
+        adata,
+        "Set OutputSettings(inplace=False, return_full_results=True) to get the results as a dictionary, or "
+        "OutputSettings(copy=True) to get a copy in memory with them",
+    )
+    if adata.is_view and adata.isbacked:
         raise ValueError(
             "adata is a view of an object on disk, into which nothing can be written. Pass adata.to_memory(), or set "
             "OutputSettings(copy=True), or filter with the whole object."

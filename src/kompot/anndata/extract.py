@@ -13,6 +13,8 @@ from anndata import AnnData
 from kompot import _checks as check
 from kompot._typing import Bools, Float64, Ints, Matrix
 from kompot.anndata.gene_names import missing_genes
+from kompot.anndata.layers import layer_names
+from kompot.anndata.lazy import column_of, table_in_memory
 from kompot.gp.rows import RowSource, has_invalid, invalid_columns, invalid_values, row_source
 
 _DIFFUSION_KEY = "DM_EigenVectors"
@@ -36,12 +38,12 @@ def cell_states(adata: AnnData, obsm_key: str) -> Float64:
     if obsm_key not in adata.obsm:
         raise ValueError(_missing_embedding(adata, obsm_key))
     value = adata.obsm[obsm_key]
-    if check.is_sparse(value):
-        value = value.toarray()
-    if isinstance(value, pd.DataFrame):
-        value = value.to_numpy()
+    if hasattr(value, "columns"):
+        value = table_in_memory(value).to_numpy()
     if hasattr(value, "compute"):
         value = value.compute()
+    if check.is_sparse(value):
+        value = value.toarray()
     return check.coordinates(f"adata.obsm[{obsm_key!r}]", value)
 
 
@@ -68,8 +70,7 @@ def label_column(adata: AnnData, column: str, argument: str) -> pd.Series[Any]:
         )
     if list(adata.obs.columns).count(column) > 1:
         raise ValueError(f"adata.obs has more than one column named {column!r}; rename them.")
-    series: pd.Series[Any] = adata.obs[column]
-    return series
+    return column_of(adata.obs, column)
 
 
 def plain_label(label: Any) -> Any:
@@ -179,12 +180,12 @@ def expression(adata: AnnData, layer: str | None) -> Matrix:
         )
     if layer is not None and layer not in adata.layers:
         raise ValueError(
-            f"layer={layer!r} is not in adata.layers.{check.nearest(layer, adata.layers.keys())} "
-            f"There is: {check.listed(adata.layers.keys())}; None uses adata.X."
+            f"layer={layer!r} is not in adata.layers.{check.nearest(layer, layer_names(adata))} "
+            f"There is: {check.listed(layer_names(adata))}; None uses adata.X."
         )
     matrix = check.unmasked(adata.X if layer is None else adata.layers[layer])
     if matrix is None:
-        raise ValueError(f"adata.X is empty; pass layer=... There is: {check.listed(adata.layers.keys())}.")
+        raise ValueError(f"adata.X is empty; pass layer=... There is: {check.listed(layer_names(adata))}.")
     if np.dtype(matrix.dtype).kind not in "fiub":
         raise TypeError(
             f"{_source_name(layer)} must hold real numbers, came dtype {matrix.dtype}. Convert it, for example "
@@ -192,12 +193,17 @@ def expression(adata: AnnData, layer: str | None) -> Matrix:
         )
     if isinstance(matrix, pd.DataFrame):
         return matrix.to_numpy()
-    return matrix.to_memory().tocsr() if _is_backed_columns(matrix) else matrix
+    return _rows_of_columns(matrix)
 
 
-def _is_backed_columns(matrix: Matrix) -> bool:
-    # Rows of a compressed-column matrix on disk cannot be read one chunk at a time.
-    return getattr(matrix, "format", None) == "csc" and hasattr(matrix, "to_memory")
+def _rows_of_columns(matrix: Matrix) -> Matrix:
+    """A compressed-column matrix on disk by rows, in memory: its rows cannot be read one chunk at a time."""
+    if getattr(matrix, "format", None) == "csc" and hasattr(matrix, "to_memory"):
+        return matrix.to_memory().tocsr()
+    # What the chunks of a Dask array are shows in `_meta`.
+    if getattr(getattr(matrix, "_meta", None), "format", None) == "csc":
+        return matrix.compute().tocsr()
+    return matrix
 
 
 def _source_name(layer: str | None) -> str:

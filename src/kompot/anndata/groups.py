@@ -15,6 +15,7 @@ from kompot._file_names import numbered
 from kompot._typing import Bools
 from kompot.anndata.cell_vectors import array_mask, meaning
 from kompot.anndata.extract import different_labels, label_column
+from kompot.anndata.lazy import column_of
 from kompot.anndata.selectors import (
     aligned,
     all_of,
@@ -200,7 +201,8 @@ def _require_unambiguous(adata: AnnData, column: str, value: Any) -> None:
 
 
 def _in_any_column(adata: AnnData, label: str, argument: str) -> Bools:
-    masks = [labelled(adata.obs[column], label) for column in adata.obs if is_text(adata.obs[column])]
+    columns = (column_of(adata.obs, name) for name in adata.obs)
+    masks = [labelled(column, label) for column in columns if is_text(column)]
     found = np.logical_or.reduce(masks) if masks else np.zeros(adata.n_obs, dtype=np.bool_)
     if not found.any():
         raise ValueError(f"{argument}={label!r} occurs in no column of adata.obs.")

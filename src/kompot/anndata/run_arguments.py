@@ -16,6 +16,7 @@ from kompot._typing import Float64
 from kompot.anndata.extract import different_labels
 from kompot.anndata.history import PATHS
 from kompot.anndata.landmark_store import landmark_matrix, stored_landmarks
+from kompot.anndata.lazy import column_of
 from kompot.anndata.record_values import as_list, as_mapping, is_placeholder
 from kompot.anndata.run_keywords import is_keyword
 from kompot.anndata.uns import landmark_digest, names_digest
@@ -140,7 +141,7 @@ def _label(adata: AnnData, groupby: Any, recorded: Any) -> Any:
     """The label of a condition; one that was recorded as its text is looked up in its column."""
     if not isinstance(recorded, str) or groupby not in adata.obs:
         return recorded
-    labels = different_labels(adata.obs[groupby])
+    labels = different_labels(column_of(adata.obs, groupby))
     same = [label for label in labels if str(label) == recorded]
     return recorded if recorded in labels or len(same) != 1 else same[0]
 

@@ -18,6 +18,7 @@ from kompot.anndata.all_records import Owner, Records
 from kompot.anndata.arguments import require_anndata
 from kompot.anndata.fields import COLORS, DA_FIELDS, DE_FIELDS, SMOOTH_FIELDS, Field, Place
 from kompot.anndata.history import stored_type
+from kompot.anndata.lazy import require_tables_in_memory
 from kompot.anndata.locks import object_locked
 from kompot.anndata.possible_names import PossibleNames
 from kompot.anndata.run_record import RecordedField, kind_today, recorded_fields, recorded_run
@@ -88,8 +89,8 @@ def cleanup(
     >>> adata = kompot.datasets.simulate(n_cells=200, n_genes=20, seed=1)
     >>> kompot.de(adata, "condition", "Young", "Old", fdr=kompot.FDRSettings(null_genes=0))
     >>> cleanup(adata, keep_layers=["fold_change"])
-    >>> [name for name in adata.layers if name.startswith("kompot")]
-    ['kompot_de_Young_to_Old_fold_change']
+    >>> [f"kompot_de_{name}" in adata.layers for name in ("Young_smoothed", "Young_to_Old_fold_change")]
+    [False, True]
     """
     require_anndata(adata)
     kind = stored_type(analysis_type)
@@ -108,7 +109,8 @@ def cleanup(
         fields = {position: recorded_fields(adata, records, kind, position) for position in positions}
         for place, kept in keep.items():
             _check_keep(place, kept, kind, fields)
-        check.boolean("inplace", inplace)
+        if check.boolean("inplace", inplace):
+            require_tables_in_memory(adata, "Set inplace=False to get a changed copy in memory")
         possible = {position: PossibleNames.of(records.histories[kind][position], kind) for position in fields}
         changes = _removals(adata, fields, possible, keep, kind)
         target = adata if inplace else independent_copy(adata)

@@ -13,6 +13,7 @@ from kompot import _checks as check
 from kompot._typing import Float64
 from kompot.anndata.all_records import Owner, Records, field_mapping_of
 from kompot.anndata.history import get_field_owners, get_run_history, storage_key
+from kompot.anndata.lazy import column_of
 from kompot.anndata.possible_names import PossibleNames
 from kompot.anndata.record_values import encodable
 from kompot.anndata.run_record import recorded_run
@@ -58,9 +59,10 @@ def stored_column(adata: AnnData, position: int, run: dict[str, Any], key: str, 
             f"adata.{place}[{name!r}] holds results of {owner}, which replaced those of run {position}. Give the id of "
             f"that run, or repeat run {position} with another StorageSettings(result_key=...)."
         )
-    if not is_numeric_dtype(frame[name]):
-        raise ValueError(f"adata.{place}[{name!r}] must hold numbers, came dtype {frame[name].dtype}.")
-    numbers: Float64 = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    column = column_of(frame, name)
+    if not is_numeric_dtype(column):
+        raise ValueError(f"adata.{place}[{name!r}] must hold numbers, came dtype {column.dtype}.")
+    numbers: Float64 = column.to_numpy(dtype=np.float64, na_value=np.nan)
     return numbers
 
 

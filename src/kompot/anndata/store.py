@@ -15,6 +15,8 @@ from anndata import AnnData
 
 from kompot._interrupts import interrupts_deferred
 from kompot.anndata.fields import Place
+from kompot.anndata.layers import layer_names
+from kompot.anndata.lazy import is_lazy
 from kompot.anndata.locks import object_locked
 
 REMOVED = object()
@@ -69,7 +71,7 @@ def _write(adata: AnnData, changes: Sequence[Change], done: Callable[[], None] =
     # An ExitStack goes all the way back, also past a step that fails itself.
     with interrupts_deferred() as handle, ExitStack() as undo:
         for place in {change.place for change in changes}:
-            undo.callback(_reorder, adata, place, list(getattr(adata, place)))
+            undo.callback(_reorder, adata, place, _names(adata, place))
         for change in changes:
             undo.callback(_apply, adata, change, getattr(adata, change.place).get(change.name, REMOVED))
             _apply(adata, change, change.value)
@@ -84,9 +86,9 @@ def _set_state(adata: AnnData, state: dict[str, Any]) -> None:
 
 
 def independent_copy(adata: AnnData) -> AnnData:
-    """A copy in memory; of an object on disk too, which AnnData would only copy to another file."""
+    """A copy in memory; of an object on disk too, which AnnData would only copy to another file or not at all."""
     with object_locked(adata):
-        return adata.to_memory() if adata.isbacked else adata.copy()
+        return adata.to_memory() if adata.isbacked or is_lazy(adata) else adata.copy()
 
 
 def _apply(adata: AnnData, change: Change, value: Any) -> None:
@@ -97,11 +99,16 @@ def _apply(adata: AnnData, change: Change, value: Any) -> None:
         del container[change.name]
 
 
+def _names(adata: AnnData, place: Place) -> list[Any]:
+    """Fields of one place, in order."""
+    return layer_names(adata) if place == "layers" else list(getattr(adata, place))
+
+
 def _reorder(adata: AnnData, place: Place, names: list[Any]) -> None:
     """Fields in the order they had; one that was deleted and put back is the last."""
-    container = getattr(adata, place)
-    if list(container) == names:
+    if _names(adata, place) == names:
         return
+    container = getattr(adata, place)
     for position, name in enumerate(names):
         if place not in ("obs", "var"):
             value = container[name]

@@ -10,6 +10,7 @@ from kompot.anndata.arguments import require_anndata
 from kompot.anndata.da_record import direction_counts
 from kompot.anndata.fields import COLORS, DIRECTION_COLORS
 from kompot.anndata.history import settings_record, timestamp
+from kompot.anndata.lazy import require_tables_in_memory
 from kompot.anndata.locks import object_locked
 from kompot.anndata.record_values import as_list, as_mapping
 from kompot.anndata.run_arguments import recorded_settings
@@ -62,6 +63,8 @@ def update_direction(
     DAThresholdSettings(lfc_threshold=0.5, ptp_threshold=0.2)
     """
     require_anndata(adata)
+    if check.boolean("inplace", inplace):
+        require_tables_in_memory(adata, "Set inplace=False to get a changed copy in memory")
     with object_locked(adata):
         position, run = chosen_run(adata, run_id, result_key, "da")
         params = as_mapping(run.get("params"))
@@ -78,7 +81,6 @@ def update_direction(
             "direction_counts": direction_counts(pd.Series(direction)),
             "updates": [*as_list(run.get("updates")), {"function": "update_direction", "timestamp": timestamp()}],
         }
-        check.boolean("inplace", inplace)
         target = adata if inplace else independent_copy(adata)
         commit(
             target,

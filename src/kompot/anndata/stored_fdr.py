@@ -18,6 +18,7 @@ from kompot.anndata.all_records import field_mapping_of
 from kompot.anndata.arguments import require_anndata
 from kompot.anndata.fields import DE_FIELDS, FDR_KEYS
 from kompot.anndata.history import timestamp
+from kompot.anndata.lazy import require_tables_in_memory
 from kompot.anndata.locks import object_locked
 from kompot.anndata.record import hits_record
 from kompot.anndata.record_values import as_list, as_mapping
@@ -196,6 +197,8 @@ def recompute_fdr(
     True
     """
     require_anndata(adata)
+    if check.boolean("inplace", inplace):
+        require_tables_in_memory(adata, "Set inplace=False to get the table only")
     null, threshold = check.distances("null_mahalanobis", null_mahalanobis), check.fraction("threshold", threshold)
     with object_locked(adata):
         position, run = chosen_run(adata, run_id, result_key, "de")
@@ -203,7 +206,7 @@ def recompute_fdr(
         check_null_distances(null, distances)
         result = false_discovery_rates(distances, null, threshold)
         table = _table(distances, result, adata.var_names)
-        if check.boolean("inplace", inplace):
+        if inplace:
             names, mapping = as_mapping(run.get("field_names")), field_mapping_of(run)
             written = {
                 key: own_name(run, position, key, names.get(key), "var", "de")

@@ -12,6 +12,7 @@ from pandas.api.types import is_numeric_dtype
 
 from kompot._typing import Bools, Float64
 from kompot.anndata.all_records import Owner, Records
+from kompot.anndata.lazy import column_of
 from kompot.anndata.possible_names import PossibleNames
 from kompot.anndata.record_values import as_mapping
 
@@ -52,9 +53,12 @@ def abundance_weights(
         name, owner = run.get("lfc_key"), Owner("da", run_id)
         if PossibleNames.of(run, "da").field("obs", name, "lfc_key") is None or name not in adata.obs:
             continue
-        if records.owners.get(("obs", str(name)), owner) != owner or not is_numeric_dtype(adata.obs[name]):
+        if records.owners.get(("obs", str(name)), owner) != owner:
             continue
-        lfc = np.abs(np.asarray(adata.obs[name], dtype=np.float64))
+        column = column_of(adata.obs, str(name))
+        if not is_numeric_dtype(column):
+            continue
+        lfc = np.abs(np.asarray(column, dtype=np.float64))
         if np.isfinite(lfc[evaluated]).all():
             # The largest weight is 1 before they are scaled: no overflow.
             weights = np.where(evaluated, np.exp(np.where(evaluated, lfc, 0.0) - lfc[evaluated].max()), 0.0)

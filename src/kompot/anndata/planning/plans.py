@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from kompot import _checks as check
 from kompot._typing import Bools
 from kompot.anndata.da_request import DARequest
 from kompot.anndata.deliver import writes_results
 from kompot.anndata.extract import is_in_memory
 from kompot.anndata.layer_storage import LayerPlan, covariance_bytes
+from kompot.anndata.layers import layer_names
+from kompot.anndata.lazy import table_in_memory
 from kompot.anndata.planning import density_stages, stages
 from kompot.anndata.planning.build_plan import (
     NO_LAYERS,
@@ -164,15 +167,23 @@ def _last(adata: AnnData, plan: ResourcePlan, request: Any, kept: int) -> list[S
 
 def object_bytes(adata: AnnData) -> int:
     """Size of the arrays of an object in memory; those on disk as they would be in memory."""
-    matrices = [adata.X, *adata.layers.values(), *adata.obsm.values(), *adata.obsp.values()]
-    total = 0
-    for matrix in matrices:
-        if matrix is None:
-            continue
-        parts = [getattr(matrix, name, None) for name in ("data", "indices", "indptr")]
-        sparse_bytes = [part.nbytes for part in parts if isinstance(part, np.ndarray)]
-        total += sum(sparse_bytes) if len(sparse_bytes) == 3 else int(getattr(matrix, "nbytes", 0))
-    return int(total + adata.obs.memory_usage(deep=True).sum() + adata.var.memory_usage(deep=True).sum())
+    layers = [adata.layers[name] for name in layer_names(adata)]
+    matrices = [adata.X, *layers, *adata.obsm.values(), *adata.obsp.values()]
+    return int(sum(map(_bytes, [*matrices, adata.obs, adata.var])))
+
+
+def _bytes(part: Any) -> float:
+    """Size of a matrix or table in memory; of one on disk as it would be."""
+    if hasattr(part, "columns"):
+        return float(table_in_memory(part).memory_usage(deep=True).sum())
+    if check.is_sparse(part):
+        arrays = [getattr(part, name, None) for name in ("data", "indices", "indptr")]
+        return float(sum(array.nbytes for array in arrays if isinstance(array, np.ndarray)))
+    if (hasattr(part, "compute") or hasattr(part, "to_memory")) and len(part.shape) == 2:
+        # Neither Dask arrays of sparse chunks nor sparse matrices on disk say how much they hold.
+        data = expression_of(part, part.shape[1])
+        return data.stored * data.stored_bytes
+    return float(getattr(part, "nbytes", 0))
 
 
 def _dense(request: DERequest, land: Landscape, n_null: int) -> Stage:
