@@ -109,6 +109,7 @@ def test_recovers_the_truth_of_shifted_normals():
     assert abs(np.mean(found.lfc - truth)) < 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_recovers_the_truth_of_the_simulator(seed):
     # The truth is that of the population; sampling and the donors' own odds come on top. Correlations are 0.94, 0.92
@@ -120,6 +121,7 @@ def test_recovers_the_truth_of_the_simulator(seed):
     assert np.corrcoef(found.lfc, adata.obs["true_log_odds"])[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_samples_against_refits_by_hand():
     analysis = DifferentialAbundance(calibrate_offset=False, **EXACT).fit(X1, X2, SAMPLES1, SAMPLES2)
     between = [
@@ -134,6 +136,7 @@ def test_samples_against_refits_by_hand():
     assert analysis.skipped_samples == []
 
 
+@pytest.mark.slow
 def test_a_sample_of_one_cell_is_skipped_and_recorded():
     labels = SAMPLES1.copy().astype("U9")
     labels[0] = "lonely"
@@ -160,6 +163,7 @@ def test_too_few_samples():
         )
 
 
+@pytest.mark.slow
 def test_one_condition_lends_its_variance_to_the_other():
     labels = np.where(CONDITION == 0, SAMPLES, "d")
     analysis = DifferentialAbundance(calibrate_offset=False, **EXACT)
@@ -169,6 +173,7 @@ def test_one_condition_lends_its_variance_to_the_other():
     np.testing.assert_allclose(found.variance - without.variance, 2 * between, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_own_predictors_give_the_same_change():
     predictors = tuple(DensityEstimator(**EXACT).fit(cells).predictor for cells in (X1, X2))
     expected = quiet(DifferentialAbundance(**EXACT).fit, X1, X2)

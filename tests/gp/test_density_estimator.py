@@ -33,6 +33,7 @@ def ring(n_cells, seed):
     return np.column_stack([radius * np.cos(angle), radius * np.sin(angle)]), truth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "d", "ls_factor", "correlation", "offset", "error"),
     [
@@ -51,6 +52,7 @@ def test_known_densities(case, d, ls_factor, correlation, offset, error):
     assert np.sqrt(np.mean((found - truth)[inside] ** 2)) < error
 
 
+@pytest.mark.slow
 def test_known_shape_with_the_dimension_estimated():
     # Per volume of another dimension the level is another, and the contrast is d/2 of the true one.
     cells, truth = ring(2000, 0)

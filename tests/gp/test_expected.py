@@ -62,6 +62,7 @@ def test_a_sample_with_too_few_cells_per_landmark_grows(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_numbers_beyond_those_of_the_sample(monkeypatch):
     monkeypatch.setattr(expected, "_SAMPLED_CELLS", 800)
     monkeypatch.setattr("kompot.gp.selection.POOL_SIZE", 2500)

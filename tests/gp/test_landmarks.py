@@ -96,6 +96,7 @@ def test_truncation_gives_the_shorter_factor(rank):
     assert promised == pytest.approx(direct, rel=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [2, 3])
 def test_blocks_choose_with_the_probabilities_of_one_draw_at_a_time(rank):
     # Seven cells and blocks of sixteen draws: most draws meet a cell that was drawn before in the same block.

@@ -153,6 +153,7 @@ def test_selection_on_a_subset_is_verified_on_all_cells(monkeypatch, pool_size):
     np.testing.assert_array_equal(shuffled.landmarks, features.landmarks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length_scale", [0.5, 2.0])
 def test_the_loss_of_all_cells_is_foreseen_from_some(monkeypatch, length_scale):
     # Without witnesses the first attempt would miss the tolerance where a pool needs many of its cells as landmarks.

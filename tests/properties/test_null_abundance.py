@@ -9,6 +9,8 @@ import pytest
 from kompot import DifferentialAbundance
 from kompot.errors import OffsetWarning
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(20)
 HALVES, TEN_TO_ONE = (400, 400), (500, 50)
 

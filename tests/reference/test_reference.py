@@ -20,6 +20,7 @@ SHARED = Path(__file__).parents[2].parent / "shared"
 DATA_SETS = ("kang18_ifnb_8donors", "glioblastoma_panobinostat")
 pytestmark = [
     pytest.mark.reference,
+    pytest.mark.slow,
     pytest.mark.skipif(not SHARED.is_dir(), reason="needs the data sets and reference numbers beside the checkout"),
 ]
 

@@ -16,6 +16,7 @@ from adata_helpers import QUIET
 SHARED = Path(__file__).parents[2].parent / "shared"
 pytestmark = [
     pytest.mark.reference,
+    pytest.mark.slow,
     pytest.mark.skipif(not SHARED.is_dir(), reason="needs the data sets and reference numbers beside the checkout"),
 ]
 NO_FDR = kompot.FDRSettings(null_genes=0)

@@ -114,7 +114,7 @@ def get_run_history(adata: AnnData, analysis_type: str) -> list[dict[str, Any]]:
 
 def _entries(adata: AnnData, analysis_type: str) -> list[tuple[dict[str, Any], bool]]:
     """The entries, and whether each could be read."""
-    stored = _stored(adata, analysis_type).get("run_history")
+    stored: Any = _stored(adata, analysis_type).get("run_history")
     if hasattr(stored, "compute"):  # a list of an object that was opened with `read_lazy`
         stored = stored.compute()
     runs = parse(stored)
