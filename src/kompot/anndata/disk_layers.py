@@ -43,18 +43,15 @@ class LayerFolder:
         """Make the folder, with an empty array for each name."""
         import zarr
 
-        # Format 2 is the one that every supported version of zarr writes. A chunk of nothing but NaN gets its file too.
-        every_file: dict[str, Any] = {"write_empty_chunks": True}
-        old = zarr.__version__.startswith("2.")
-        group_options: dict[str, Any] = {} if old else {"zarr_format": 2}
-        options = {"fill_value": np.nan, **(every_file if old else {"config": every_file})}
+        # A chunk of nothing but NaN gets its file too.
+        options: dict[str, Any] = {"fill_value": np.nan, "config": {"write_empty_chunks": True}}
         chunks = (min(_ROWS_TOGETHER, shape[0]), shape[1])
         with interrupts_deferred(), self.writing():
             self.place.mkdir(parents=True, exist_ok=True)
             self.path.mkdir(mode=0o700)
             store = self.path / "layers.zarr"
-            group = zarr.open_group(str(store), mode="w", **group_options)
-            create = group.create_dataset if old else group.create_array
+            group = zarr.open_group(str(store), mode="w", zarr_format=2)
+            create = group.create_array
             return {
                 name: LayerWriter(self, create(name, shape=shape, chunks=chunks, dtype=dtype, **options), store / name)
                 for name in names
