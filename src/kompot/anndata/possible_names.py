@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kompot._file_names import LONGEST
 from kompot.anndata.fields import DA_FIELDS, DE_FIELDS, SMOOTH_FIELDS, Field
 from kompot.anndata.history import former_storage_keys, storage_key
 from kompot.anndata.record_values import as_mapping
@@ -23,9 +24,10 @@ _DECLARED = {
     "smooth": SMOOTH_FIELDS,
 }
 _ENDINGS_BEFORE = {"smoothed": "(?:smoothed|imputed)"}
-_LONGEST_LABEL = 60
-_WORD = re.compile(r"[^\W_]+")
-_NUMBER = r"(?:_\d+)?"
+# Files hold no name of more than 255 bytes; older versions did not look at that. Much longer ones only cost time.
+_LONGEST_NAME = 1000
+_WORD, _BETWEEN = re.compile(r"[^\W_]+"), r"[\W_]*"
+_NUMBER, _HASH = r"(?:_\d+)?", "[0-9a-f]{8}"
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,10 @@ class PossibleNames:
 
     def field(self, place: str, name: object, key: str | None = None) -> Field | None:
         """Declaration of the field of that name, or of `key` alone; None if the run cannot have written it."""
-        found = (
-            item
-            for item, form in self.forms
-            if item.place == place and key in (None, item.key) and isinstance(name, str) and form.fullmatch(name)
-        )
-        return next(found, None)
+        if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+            return None
+        of_place = ((item, form) for item, form in self.forms if item.place == place and key in (None, item.key))
+        return next((item for item, form in of_place if form.fullmatch(name)), None)
 
 
 def _result_keys(run: Mapping[str, Any], params: Mapping[str, Any], kind: str) -> list[str]:
@@ -74,12 +74,14 @@ def _result_keys(run: Mapping[str, Any], params: Mapping[str, Any], kind: str) -
 
 
 def _label_form(label: Any) -> str:
-    """Forms of a label: its letters and digits, with anything else between them, perhaps cut or numbered."""
+    """Forms of a label: its letters and digits with anything else between them, perhaps numbered; or cut, and hashed.
+
+    A name is cut where it would not fit into a file (`kompot._file_names.shortened`), however short the label is.
+    """
     if not isinstance(label, str | int | float):
         return ".+"
-    text = str(label)
-    form = r"[\W_]*".join(["", *map(re.escape, _WORD.findall(text[:_LONGEST_LABEL])), ""])
-    return form + (".*" if len(text) > _LONGEST_LABEL else _NUMBER)
+    whole = _BETWEEN.join(["", *map(re.escape, _WORD.findall(str(label)[:LONGEST])), ""])
+    return f"(?:{whole}{_NUMBER}|.*{_HASH})"
 
 
 def _form(item: Field, prefix: str, parts: Mapping[str, str]) -> re.Pattern[str]:
