@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kompot._file_names import LONGEST
-from kompot.anndata.fields import DA_FIELDS, DE_FIELDS, SMOOTH_FIELDS, Field
+from kompot._file_names import LONGEST, n_bytes
+from kompot.anndata.fields import COLORS, DA_FIELDS, DE_FIELDS, SMOOTH_FIELDS, Field
 from kompot.anndata.history import former_storage_keys, storage_key
 from kompot.anndata.record_values import as_mapping
 
@@ -27,7 +27,10 @@ _ENDINGS_BEFORE = {"smoothed": "(?:smoothed|imputed)"}
 # Files hold no name of more than 255 bytes; older versions did not look at that. Much longer ones only cost time.
 _LONGEST_NAME = 1000
 _WORD, _BETWEEN = re.compile(r"[^\W_]+"), r"[\W_]*"
-_NUMBER, _HASH = r"(?:_\d+)?", "[0-9a-f]{8}"
+_NUMBER, _SHORTENED = r"(?:_\d+)?", r".*[0-9a-f]{8}"
+# Conditions are shortened only in names that would be too long for a file, and fill what room there is: all but that of
+# the colours' ending, and of letters of several bytes.
+_SHORTEST = LONGEST - len(COLORS) - 8
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class PossibleNames:
 
     forms: tuple[tuple[Field, re.Pattern[str]], ...]
     """Fields, and what their names look like."""
+    shortened: tuple[tuple[Field, re.Pattern[str]], ...]
+    """The same for names in which conditions are shortened."""
 
     @classmethod
     def of(cls, run: Mapping[str, Any], kind: str) -> PossibleNames:
@@ -56,14 +61,18 @@ class PossibleNames:
             labels = {"A": params.get("condition1"), "B": params.get("condition2")}
         parts = {name: _label_form(label) for name, label in labels.items()}
         prefix = f"(?:{'|'.join(map(re.escape, keys))})"
-        return cls(tuple((item, _form(item, prefix, parts)) for item in _DECLARED[kind]))
+        cut = {name: f"(?:{part}|{_SHORTENED})" for name, part in parts.items()}
+        return cls(_forms(kind, prefix, parts), _forms(kind, prefix, cut))
 
     def field(self, place: str, name: object, key: str | None = None) -> Field | None:
         """Declaration of the field of that name, or of `key` alone; None if the run cannot have written it."""
         if not isinstance(name, str) or len(name) > _LONGEST_NAME:
             return None
-        of_place = ((item, form) for item, form in self.forms if item.place == place and key in (None, item.key))
-        return next((item for item, form in of_place if form.fullmatch(name)), None)
+        forms = self.shortened if n_bytes(name) >= _SHORTEST else self.forms
+        found = (
+            item for item, form in forms if item.place == place and key in (None, item.key) and form.fullmatch(name)
+        )
+        return next(found, None)
 
 
 def _result_keys(run: Mapping[str, Any], params: Mapping[str, Any], kind: str) -> list[str]:
@@ -74,14 +83,15 @@ def _result_keys(run: Mapping[str, Any], params: Mapping[str, Any], kind: str) -
 
 
 def _label_form(label: Any) -> str:
-    """Forms of a label: its letters and digits with anything else between them, perhaps numbered; or cut, and hashed.
-
-    A name is cut where it would not fit into a file (`kompot._file_names.shortened`), however short the label is.
-    """
+    """Form of a label: its letters and digits with anything else between them, perhaps numbered."""
     if not isinstance(label, str | int | float):
         return ".+"
     whole = _BETWEEN.join(["", *map(re.escape, _WORD.findall(str(label)[:LONGEST])), ""])
-    return f"(?:{whole}{_NUMBER}|.*{_HASH})"
+    return whole + _NUMBER
+
+
+def _forms(kind: str, prefix: str, parts: Mapping[str, str]) -> tuple[tuple[Field, re.Pattern[str]], ...]:
+    return tuple((item, _form(item, prefix, parts)) for item in _DECLARED[kind])
 
 
 def _form(item: Field, prefix: str, parts: Mapping[str, str]) -> re.Pattern[str]:
