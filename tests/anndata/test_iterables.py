@@ -6,6 +6,7 @@ import pytest
 
 import kompot
 from adata_helpers import QUIET, small_adata
+from kompot.anndata.layers import layer_names
 from record_helpers import with_donors
 
 GENES = ["g9", "g2", "g5"]
@@ -186,4 +187,4 @@ def test_runs_to_clean_up():
             output=kompot.OutputSettings(**QUIET),
         )
     kompot.cleanup(adata, run_ids=(i for i in (0, 2)), analysis_type="smooth", keep_layers=False)
-    assert [name for name in adata.layers if name.endswith("smoothed")] == ["y_A_smoothed"]
+    assert [name for name in layer_names(adata) if name.endswith("smoothed")] == ["y_A_smoothed"]

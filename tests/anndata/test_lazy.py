@@ -37,8 +37,10 @@ def full_adata():
     states = adata.obsm["DM_EigenVectors"]
     adata.obsm["table"] = pd.DataFrame(states, index=adata.obs_names, columns=["x", "y", "z"])
     adata.obsm["sparse"] = sparse.csr_matrix(states)
+    adata.var["symbol"] = [f"SYMBOL{i}" for i in range(adata.n_vars)]
     kompot.da(adata, "condition", "A", "B", output=WRITTEN, calibrate_offset=False)
-    kompot.de(adata, "condition", "A", "B", fdr=NULLS, output=WRITTEN)
+    kompot.smooth_expression(adata, "condition", "A", output=WRITTEN)
+    kompot.de(adata, "condition", "A", "B", fdr=NULLS, filter=kompot.FilterSettings(groups="kind"), output=WRITTEN)
     return adata
 
 
@@ -164,6 +166,31 @@ def test_a_copy_with_the_results_is_in_memory(in_memory, lazy, function):
     kind = {de: "de", da: "da", smooth: "smooth"}[function]
     assert len(kompot.runs(copies[0])) == len(kompot.runs(in_memory)) + 1
     assert last_run(copies[0], kind)["result_key"] == "new"
+
+
+@pytest.mark.parametrize("function", [de, smooth])
+def test_values_of_other_genes_are_kept_in_a_copy(in_memory, lazy, function):
+    options = {"genes": ["g3", "g7"], "output": kompot.OutputSettings(copy=True, **QUIET)}
+    if function is de:
+        options |= {"fdr": kompot.FDRSettings(null_genes=0), "filter": kompot.FilterSettings(groups="kind")}
+    done, expected = function(lazy, **options), function(in_memory, **options)
+    new = [name for name in expected.var if name.startswith("kompot")]
+    pd.testing.assert_frame_equal(
+        done.var[new], expected.var[new], check_index_type=False, check_names=False, rtol=1e-5
+    )
+    for name, layer in expected.layers.items():
+        assert np.array_equal(np.isnan(_dense(done.layers[name])), np.isnan(_dense(layer)))
+    for name, table in expected.varm.items():
+        pd.testing.assert_frame_equal(done.varm[name], table, check_index_type=False, check_names=False, rtol=1e-5)
+
+
+def _dense(matrix):
+    return matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)
+
+
+def test_genes_that_are_named_otherwise(lazy):
+    with pytest.raises(ValueError, match=r"2 of 2 genes are not in adata.var_names.*adata.var\['symbol'\] has them"):
+        de(lazy, genes=["SYMBOL3", "SYMBOL7"])
 
 
 def test_plans(in_memory, lazy):

@@ -9,6 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 from kompot import _checks as check
+from kompot.anndata.lazy import table_in_memory
 
 # Ensembl (human ENSG..., mouse ENSMUSG..., others ENS...G...), FlyBase and WormBase, with or without a version.
 _IDENTIFIER = re.compile(r"(ENS[A-Z]{0,6}G\d{6,}|FBgn\d{5,}|WBGene\d{5,})(\.\d+)?")
@@ -73,9 +74,10 @@ def _versions(var_names: pd.Index[str], missing: pd.Index[str]) -> str:
 
 def _column_with(adata: AnnData, missing: pd.Index[str]) -> Any:
     """The column of `adata.var` that holds most of the names, if it holds at least half of them."""
-    texts = [name for name, dtype in adata.var.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
-    if adata.var.columns.has_duplicates or not texts:
+    table = table_in_memory(adata.var)
+    texts = [name for name, dtype in table.dtypes.items() if not pd.api.types.is_numeric_dtype(dtype)]
+    if table.columns.has_duplicates or not texts:
         return None
-    found = {name: int(missing.isin(adata.var[name].astype(str)).sum()) for name in texts}
+    found = {name: int(missing.isin(table[name].astype(str)).sum()) for name in texts}
     best = max(found, key=lambda name: found[name])
     return best if 2 * found[best] >= len(missing) else None

@@ -20,6 +20,7 @@ from kompot._typing import Float64
 from kompot.anndata.all_records import Owner, Records
 from kompot.anndata.dependencies import dependencies, differences
 from kompot.anndata.fields import NamedField
+from kompot.anndata.lazy import column_of, table_in_memory
 from kompot.anndata.record_values import as_mapping
 from kompot.errors import OverwriteWarning, warn
 
@@ -126,10 +127,18 @@ def _with_field(
     differing = [name for kind in item.field.depends for name in differences(ours, theirs, kind)]
     if differing:
         return replace(kept, lost={**kept.lost, (item.field.place, item.name): differing})
-    values = getattr(adata, item.field.place)[item.name]
+    values = _stored(adata, item)
     if item.field.place == "varm":
         values = _by_group(values, earlier)
     return replace(kept, values={**kept.values, key: values}, owners={**kept.owners, item.name: owner})
+
+
+def _stored(adata: AnnData, item: NamedField) -> Any:
+    """The values of a field; those of a table in memory."""
+    if item.field.place == "var":
+        return column_of(adata.var, item.name)
+    values = getattr(adata, item.field.place)[item.name]
+    return table_in_memory(values) if item.field.place == "varm" else values
 
 
 def _by_group(table: Any, run: Mapping[str, Any]) -> pd.DataFrame:
