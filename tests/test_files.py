@@ -55,7 +55,7 @@ def test_no_room(path, exists):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     message = "the file that was there is unchanged" if exists else "nothing is left of it"
     try:
-        with pytest.raises(OSError, match=rf"model.npz could not be written \(File too large\); {message}. Make room"):
+        with pytest.raises(OSError, match=rf"model.npz' cannot be written \(File too large\); {message}. Make room"):
             write(path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -114,7 +114,7 @@ def test_a_device_is_not_replaced():
 
 @pytest.mark.parametrize("name", ["missing/model.npz", ".", "model.npz/model"])
 def test_places_that_cannot_be_written(path, name):
-    with pytest.raises(OSError, match=r"could not be written|Is a directory"):
+    with pytest.raises(OSError, match="cannot be written"):
         write(path.parent / name)
     assert [entry.read_bytes() for entry in path.parent.iterdir()] == [OLD]
 

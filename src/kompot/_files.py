@@ -11,7 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from kompot._checks import brief
 from kompot._interrupts import interrupts_deferred
+from kompot._paths import file_errors
 
 
 @contextmanager
@@ -35,9 +37,13 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
     OSError
         If the file cannot be written, a full disk for example; says that nothing changed.
     """
-    target = Path(path).resolve()
-    if target.exists() and not target.is_file():  # a device or a pipe, which must not be replaced; a folder fails
-        with target.open("wb") as file:
+    with file_errors("path", path, "written"):
+        target = Path(path).resolve()
+        is_special = target.exists() and not target.is_file()
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a directory")
+    if is_special:  # a device or a pipe, which must not be replaced
+        with file_errors("path", path, "written"), target.open("wb") as file:
             yield file
         return
     # Known before it is made, so that an interrupt at any moment leaves nothing.
@@ -71,6 +77,6 @@ def _explained(target: Path) -> Iterator[None]:
         left = "the file that was there is unchanged" if target.exists() else "nothing is left of it"
         raise OSError(
             error.errno or errno.EIO,
-            f"{target.name} could not be written ({error.strerror or error}); {left}. Make room or name another place",
-            str(target),
+            f"path={brief(target.name)} cannot be written ({error.strerror or error}); {left}. Make room, or name "
+            f"another place",
         ) from error

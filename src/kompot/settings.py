@@ -7,7 +7,6 @@ and unknown names are refused, so that a run can be edited and repeated safely.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
@@ -16,7 +15,10 @@ import numpy as np
 
 from kompot import _checks as check
 from kompot import _file_names
+from kompot._callables import callable_as
+from kompot._paths import path
 
+_MOST_NULL_GENES = 10**9
 Check = Callable[[str, Any], Any]
 
 
@@ -43,12 +45,6 @@ def _matrix(name: str, value: Any) -> np.ndarray[Any, Any]:
     return array
 
 
-def _path(name: str, value: Any) -> str:
-    if not isinstance(value, str | os.PathLike):
-        raise TypeError(f"{name} must be a path, came {check.show(value)}.")
-    return os.fspath(value)
-
-
 # The longest name of a field leaves the conditions 20 bytes beside it, room for a letter and a hash of each.
 _LONGEST_KEY = 190
 
@@ -57,35 +53,41 @@ def _result_key(name: str, value: Any) -> str | None:
     key = check.text(name, value)
     flaw = _file_names.why_unwritable(key, _LONGEST_KEY) if key else None
     if flaw:
-        raise ValueError(f"{name} must not {flaw}; came {key!r}.")
+        raise ValueError(f"{name} must not {flaw}; came {check.brief(key)}.")
     return key or None
 
 
 def _callable(name: str, value: Any) -> Any:
-    if not callable(value):
-        raise TypeError(f"{name} must be callable as p(X), came {check.show(value)}.")
-    return value
+    return callable_as(name, value, "p(X)", 1)
 
 
 def _null_genes(name: str, value: Any) -> int | list[int] | str | None:
     if value is None or (isinstance(value, str) and value == "auto"):
         return value
     if isinstance(value, str):
-        raise ValueError(f"{name} must be 'auto', None, a number of genes or a list of columns, came {value!r}.")  # noqa: TRY004
+        raise ValueError(  # noqa: TRY004  the type is right, the word is not
+            f"{name} must be 'auto', None, a number of genes or a list of columns, came {check.brief(value)}."
+        )
     if isinstance(value, Iterable) and getattr(value, "ndim", 1) == 1:
         given = check.items(name, value, "columns")
         columns = [check.non_negative_int(f"{name}[{i}]", column) for i, column in enumerate(given)]
         if len(set(columns)) < len(columns):
             raise ValueError(f"{name} names a column more than once.")
         return columns or None
-    return check.non_negative_int(name, value)
+    number = check.non_negative_int(name, value)
+    if number > _MOST_NULL_GENES:
+        raise ValueError(f"{name} must be at most {_MOST_NULL_GENES:g}, came {check.brief(number)}.")
+    return number
 
 
 def _two_matrices(name: str, value: Any) -> tuple[Any, Any]:
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise TypeError(f"{name} must be a pair (expression of condition 1, of condition 2), came {check.show(value)}.")
     first, second = value
-    shapes = [np.shape(part) for part in (first, second)]
+    shapes = [
+        part.shape if check.is_sparse(part) else check.numeric_array(f"{name}[{i}]", part).shape
+        for i, part in enumerate(value)
+    ]
     if any(len(shape) != 2 for shape in shapes) or shapes[0][1] != shapes[1][1] or not shapes[0][1]:
         raise ValueError(
             f"{name} must hold two matrices (cells x null genes) with the same number of columns, came shapes "
@@ -258,7 +260,7 @@ class StorageSettings(_Settings):
     """Also store p-values, tail FDR, tail probabilities and z-scores."""
     store_arrays_on_disk: bool | None = _setting(None, _optional(check.boolean))
     """Write layers to disk and attach them lazily; None decides by the memory available."""
-    disk_storage_dir: str | None = _setting(None, _optional(_path))
+    disk_storage_dir: str | None = _setting(None, _optional(path))
     """Directory for arrays on disk."""
     max_memory_ratio: float = _setting(0.8, check.fraction)
     """Share of the available memory above which layers go to disk."""

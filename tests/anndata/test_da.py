@@ -266,7 +266,7 @@ BAD = {
     "absent": ({"condition2": "C"}, ValueError, "condition2='C' does not occur"),
     "sample_column": ({"sample_col": "donr"}, ValueError, "sample_col='donr' is not a column"),
     "unknown": ({"dd": 1}, TypeError, "kompot.da has no parameter 'dd'. Did you mean 'd'"),
-    "dimension": ({"d": -1}, ValueError, "d must be positive"),
+    "dimension": ({"d": -1}, ValueError, "d must lie between"),
     "method": ({"d_method": "x"}, ValueError, "d_method must be 'fractal' or 'embedding'"),
     "switch": ({"calibrate_offset": 1}, TypeError, "calibrate_offset must be True or False"),
     "settings": ({"threshold": kompot.FDRSettings()}, TypeError, "threshold must be kompot.DAThresholdSettings"),

@@ -159,7 +159,7 @@ def test_type_errors(case):
 
 
 def test_not_an_anndata_object():
-    with pytest.raises(TypeError, match="adata must be an AnnData object, came DataFrame"):
+    with pytest.raises(TypeError, match="adata must be an AnnData object, came a DataFrame"):
         kompot.de(pd.DataFrame(), **ARGUMENTS)
 
 

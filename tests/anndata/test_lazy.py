@@ -143,7 +143,8 @@ def test_expression_is_read_in_chunks(in_memory, lazy, monkeypatch):
 @pytest.mark.parametrize(("function", "options"), [(de, {}), (da, {}), (smooth, {})], ids=["de", "da", "smooth"])
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_nothing_is_written_in_place(lazy, monkeypatch, function, options, dry_run):
-    monkeypatch.setattr("kompot.anndata.extract.cell_states", lambda *_: pytest.fail("work was done"))
+    for module in ("request", "da_request", "smooth_request"):
+        monkeypatch.setattr(f"kompot.anndata.{module}.cell_states", lambda *_: pytest.fail("work was done"))
     with pytest.raises(ValueError, match=r"read_lazy, so that nothing.*inplace=False, return_full_results=True.*copy"):
         function(lazy, output=WRITTEN, dry_run=dry_run, **options)
     assert isinstance(lazy.X, dask_array.Array)

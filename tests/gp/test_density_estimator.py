@@ -222,7 +222,7 @@ def test_data_that_are_refused(cells, parameters, message):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        pytest.param({"d": 0.0}, ValueError, "d must be positive", id="d"),
+        pytest.param({"d": 0.0}, ValueError, "d must lie between", id="d"),
         pytest.param({"d": "2"}, TypeError, "d must be a number", id="d-text"),
         pytest.param({"mu": np.nan}, ValueError, "mu must be a number, came NaN", id="mu"),
         pytest.param({"ls": -1.0}, ValueError, "ls must be positive", id="ls"),

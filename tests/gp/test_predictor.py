@@ -102,7 +102,7 @@ def test_a_file_that_was_there_survives_a_failure(tmp_path, monkeypatch, kind):
         write_array(file, array, **options)
 
     monkeypatch.setattr("numpy.lib.format.write_array", failing)
-    with pytest.raises(OSError, match=r"function.npz could not be written \(No space left on device\); the file that"):
+    with pytest.raises(OSError, match=r"function.npz' cannot be written \(No space left on device\); the file that"):
         predictor.save(path)
     assert [entry.read_bytes() for entry in tmp_path.iterdir()] == [before]
     monkeypatch.undo()

@@ -260,11 +260,11 @@ def test_paths_that_are_no_file(tmp_path):
     with pytest.raises(OSError, match="is not a file"):
         Predictor.load(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="pipe is not a file"):
+    with pytest.raises(OSError, match="pipe.*is not a file"):
         Predictor.load(str(tmp_path / "pipe"))
     with pytest.raises(OSError, match="is not a file"):
         Predictor.load("/dev/zero")
-    with pytest.raises(ValueError, match="NUL"):
+    with pytest.raises(ValueError, match="which no file can have"):
         Predictor.load("a\0b")
     for path in (None, 0, b"function.npz", (tmp_path,)):
         with pytest.raises(TypeError, match="path must be the path of a file"):

@@ -112,11 +112,11 @@ def require_anndata(adata: object) -> None:
     if isinstance(adata, str | os.PathLike):
         reader = "read_zarr" if str(adata).rstrip("/\\").endswith(".zarr") else "read_h5ad"
         raise TypeError(
-            f"adata must be an AnnData object, came a path. Read it first: adata = ad.{reader}({str(adata)!r}) "
-            f"after import anndata as ad."
+            f"adata must be an AnnData object, came a path. Read it first: "
+            f"adata = ad.{reader}({check.brief(str(adata), 300)}) after import anndata as ad."
         )
     if not isinstance(adata, AnnData):
-        raise TypeError(f"adata must be an AnnData object, came {type(adata).__name__}.")
+        raise TypeError(f"adata must be an AnnData object, came {check.show(adata)}.")
 
 
 def check_containers(adata: AnnData, analysis_type: str, result_key: str) -> None:

@@ -13,7 +13,7 @@ from kompot._typing import Bools
 from kompot.anndata.cell_vectors import array_mask
 from kompot.anndata.extract import label_column
 from kompot.anndata.groups import parse_groups
-from kompot.anndata.selectors import all_of, boolean_values, is_array
+from kompot.anndata.selectors import all_of, boolean_values, is_array, plain_array
 
 _ARGUMENT = "cell_filter"
 REPORT_KEY = "__underrepresentation_data"
@@ -68,6 +68,7 @@ def _mask(adata: AnnData, cell_filter: Any) -> Bools:
     if is_array(cell_filter):
         if not len(cell_filter):
             raise ValueError("cell_filter is empty; leave it out to use all cells.")
+        plain_array(cell_filter, _ARGUMENT)
         return array_mask(adata, cell_filter, _ARGUMENT)
     raise TypeError(
         f"cell_filter must be the name of a boolean column, a dictionary of column to values, a mask, indices, a "

@@ -20,6 +20,7 @@ from kompot.anndata.arguments import (
     warn_of_unused,
 )
 from kompot.anndata.condition_names import condition_names
+from kompot.anndata.embedding import cell_states
 from kompot.anndata.fields import DA_FIELDS, NamedField, named_fields
 from kompot.anndata.history import storage_key
 from kompot.anndata.landmark_store import stored_landmarks
@@ -140,7 +141,7 @@ def build_da_request(
     require_writable(adata, settings.output)
     conditions = (extract.plain_label(conditions[0]), extract.plain_label(conditions[1]))
     condition = extract.condition_codes(adata, groupby, *conditions)
-    X = extract.cell_states(adata, obsm_key)
+    X = cell_states(adata, obsm_key)
     result_key = settings.storage.result_key or storage_key("da")
     check_containers(adata, "da", result_key)
     given = [getattr(settings.model, f"density_predictor{number}") is not None for number in (1, 2)]

@@ -11,66 +11,37 @@ import pandas as pd
 from anndata import AnnData
 
 from kompot import _checks as check
-from kompot._typing import Bools, Float64, Ints, Matrix
+from kompot._labels import label as label_of
+from kompot._typing import Bools, Ints, Matrix
 from kompot.anndata.gene_names import missing_genes
 from kompot.anndata.layers import layer_names
-from kompot.anndata.lazy import column_of, table_in_memory
+from kompot.anndata.lazy import column_of
 from kompot.gp.rows import RowSource, has_invalid, invalid_columns, invalid_values, row_source
-
-_DIFFUSION_KEY = "DM_EigenVectors"
-
-
-def cell_states(adata: AnnData, obsm_key: str) -> Float64:
-    """Coordinates of all cells.
-
-    Parameters
-    ----------
-    adata
-        The object.
-    obsm_key
-        Key in `adata.obsm`.
-
-    Returns
-    -------
-    Float64
-        n_cells x n_dims, finite.
-    """
-    if obsm_key not in adata.obsm:
-        raise ValueError(_missing_embedding(adata, obsm_key))
-    value = adata.obsm[obsm_key]
-    if hasattr(value, "columns"):
-        value = table_in_memory(value).to_numpy()
-    if hasattr(value, "compute"):
-        value = value.compute()
-    if check.is_sparse(value):
-        value = value.toarray()
-    return check.coordinates(f"adata.obsm[{obsm_key!r}]", value)
-
-
-def _missing_embedding(adata: AnnData, obsm_key: str) -> str:
-    keys = list(adata.obsm.keys())
-    message = (
-        f"adata.obsm has no {obsm_key!r}, the coordinates of the cell states.{check.nearest(obsm_key, keys)} "
-        f"There is: {check.listed(keys)}."
-    )
-    if obsm_key == _DIFFUSION_KEY:
-        message += (
-            " Diffusion components can be computed with palantir.utils.run_diffusion_maps(adata) or scanpy.tl.diffmap "
-            "(stored as 'X_diffmap'); or pass another embedding, for example obsm_key='X_pca'."
-        )
-    return message
 
 
 def label_column(adata: AnnData, column: str, argument: str) -> pd.Series[Any]:
     """A column of `adata.obs` by name."""
+    label_of(argument, column, "the name of a column of adata.obs")
     if column not in adata.obs.columns:
         raise ValueError(
-            f"{argument}={column!r} is not a column of adata.obs.{check.nearest(column, adata.obs.columns)} "
+            f"{argument}={check.brief(column)} is not a column of adata.obs.{check.nearest(column, adata.obs.columns)} "
             f"There is: {check.listed(adata.obs.columns)}."
         )
     if list(adata.obs.columns).count(column) > 1:
         raise ValueError(f"adata.obs has more than one column named {column!r}; rename them.")
-    return column_of(adata.obs, column)
+    series: pd.Series[Any] = column_of(adata.obs, column)
+    _require_labels(series, column)
+    return series
+
+
+def _require_labels(series: pd.Series[Any], column: str) -> None:
+    """Raise for a column of lists or other things that cannot be told apart as labels."""
+    try:
+        pd.unique(series)
+    except TypeError as error:
+        raise TypeError(
+            f"adata.obs[{column!r}] must hold labels or numbers, came values that are none ({error})."
+        ) from error
 
 
 def plain_label(label: Any) -> Any:
@@ -84,6 +55,11 @@ def different_labels(labels: pd.Series[Any]) -> list[Any]:
     # pandas 2 takes texts for equal that differ behind a NUL, and all with half a surrogate pair for one.
     is_any = known.dtype == object or isinstance(known.dtype, pd.StringDtype)
     return [plain_label(label) for label in (dict.fromkeys(known) if is_any else pd.unique(known))]
+
+
+def condition_label(argument: str, label: Any) -> Any:
+    """The label of a condition as a plain Python value; what can be none is refused."""
+    return label_of(argument, label, "the label of a condition")
 
 
 def cells_with(labels: pd.Series[Any], label: Any, argument: str) -> Bools:
@@ -107,15 +83,15 @@ def cells_with(labels: pd.Series[Any], label: Any, argument: str) -> Bools:
     # 1 == True in Python, but a condition named True is not the condition named 1.
     same = [value for value in present if value == label and isinstance(value, bool) == isinstance(label, bool)]
     if not same:
-        by_text = [value for value in present if str(value) == str(label)]
+        by_text = [value for value in present if check.as_text(value) == check.as_text(label)]
         hint = (
-            f" The column holds {by_text[0]!r} ({type(by_text[0]).__name__}): pass it as that type."
+            f" The column holds {check.brief(by_text[0])} ({type(by_text[0]).__name__}): pass it as that type."
             if by_text
             else check.nearest(label, present)
         )
         raise ValueError(
-            f"{argument}={label!r} does not occur in adata.obs[{labels.name!r}].{hint} "
-            f"There is: {check.listed(sorted(map(repr, present)))}."
+            f"{argument}={check.brief(label)} does not occur in adata.obs[{labels.name!r}].{hint} "
+            f"There is: {check.listed(sorted(map(check.brief, present)))}."
         )
     return np.asarray(labels.eq(same[0]).fillna(False), dtype=np.bool_)
 
@@ -138,14 +114,9 @@ def condition_codes(adata: AnnData, groupby: str, condition1: Any, condition2: A
         0 for cells of condition 1, 1 for condition 2, -1 for others: n_cells.
     """
     labels = label_column(adata, groupby, "groupby")
-    conditions = [plain_label(condition1), plain_label(condition2)]
+    conditions = [condition_label(f"condition{i}", label) for i, label in enumerate((condition1, condition2), start=1)]
     if conditions[0] == conditions[1]:
-        raise ValueError(f"condition1 and condition2 must differ, both are {conditions[0]!r}.")
-    if str(conditions[0]) == str(conditions[1]):
-        raise ValueError(
-            f"condition1 and condition2 are different labels with the same text, {conditions[0]!r} and "
-            f"{conditions[1]!r}; make them differ."
-        )
+        raise ValueError(f"condition1 and condition2 must differ, both are {check.brief(conditions[0])}.")
     codes = np.full(adata.n_obs, -1, dtype=np.int64)
     for code, condition in enumerate(conditions):
         cells = cells_with(labels, condition, f"condition{code + 1}")
@@ -155,6 +126,11 @@ def condition_codes(adata: AnnData, groupby: str, condition1: Any, condition2: A
                 f"needed to compare."
             )
         codes[cells] = code
+    if str(conditions[0]) == str(conditions[1]):
+        raise ValueError(
+            f"condition1 and condition2 are different labels with the same text, {check.brief(conditions[0])} and "
+            f"{check.brief(conditions[1])}; make them differ."
+        )
     return codes
 
 
@@ -178,9 +154,9 @@ def expression(adata: AnnData, layer: str | None) -> Matrix:
             "adata has no genes (n_vars is 0), so there is no expression to analyse. Read the file that holds the "
             "expression matrix; for the abundance of cells use kompot.da, which needs no genes."
         )
-    if layer is not None and layer not in adata.layers:
+    if layer is not None and check.text("layer", layer, "the name of a layer or None") not in adata.layers:
         raise ValueError(
-            f"layer={layer!r} is not in adata.layers.{check.nearest(layer, layer_names(adata))} "
+            f"layer={check.brief(layer)} is not in adata.layers.{check.nearest(layer, layer_names(adata))} "
             f"There is: {check.listed(layer_names(adata))}; None uses adata.X."
         )
     matrix = check.unmasked(adata.X if layer is None else adata.layers[layer])
@@ -214,7 +190,11 @@ def gene_names(genes: Any) -> list[Any] | None:
     """Names of genes as the user gave them, read once: from any iterable of names, or one name alone; None for all."""
     if genes is None or isinstance(genes, str):
         return None if genes is None else [genes]
-    return check.items("genes", genes, "names")
+    names = check.items("genes", genes, "names")
+    for i, name in enumerate(names):
+        if not isinstance(name, str):
+            label_of(f"genes[{i}]", name, "the name of a gene")
+    return names
 
 
 def gene_columns(adata: AnnData, genes: Sequence[str] | None) -> Ints:

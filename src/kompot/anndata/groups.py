@@ -27,6 +27,7 @@ from kompot.anndata.selectors import (
     is_collection,
     is_text,
     labelled,
+    plain_array,
 )
 
 _ARGUMENT = "groups"
@@ -122,7 +123,10 @@ def _different_numbers(labels: pd.Series[Any], source: str) -> list[Any]:
 def _from_dict(adata: AnnData, groups: Mapping[Any, Any]) -> dict[str, Bools]:
     groups = {key: _ordered(value) for key, value in groups.items()}
     if len(set(map(str, groups))) < len(groups):
-        raise ValueError(f"groups has different names with the same text: {check.listed(map(repr, groups))}.")
+        raise ValueError(f"groups has different names with the same text: {check.listed(map(check.brief, groups))}.")
+    for key, value in groups.items():
+        if is_array(value):
+            plain_array(value, f"groups[{check.brief(key)}]")
     if groups and all(isinstance(value, Mapping) for value in groups.values()):
         return {str(name): _all_of(adata, value) for name, value in groups.items()}
     columns = [key in adata.obs.columns and _names_values(adata, value) for key, value in groups.items()]
@@ -238,7 +242,7 @@ def _told_apart(named: Iterable[tuple[str, Bools]]) -> dict[str, Bools]:
 
 def _from_array(adata: AnnData, values: Any, name: str, prefix: str = "") -> dict[str, Bools]:
     """Groups of one array: rows of a matrix, a mask, indices, or labels."""
-    array = np.asarray(values)
+    array = plain_array(values, f"groups ({name})")
     if array.ndim == 2:
         if array.shape[1] != adata.n_obs or not (array.dtype == np.bool_ or np.isin(array, (0, 1)).all()):
             raise ValueError(f"A matrix as groups must hold one mask per row: needed k x {adata.n_obs} booleans.")

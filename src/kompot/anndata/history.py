@@ -43,11 +43,13 @@ def former_storage_keys(analysis_type: str) -> list[str]:
     return [storage_key(name) for name, kind in _OLD_NAMES.items() if kind == analysis_type]
 
 
-def stored_type(analysis_type: str) -> str:
+def stored_type(analysis_type: Any) -> str:
     """A type of analysis as records name it today; an unknown one is an error."""
-    kind = _OLD_NAMES.get(analysis_type, analysis_type)
-    if kind not in ANALYSES:
-        raise ValueError(f"analysis_type must be one of {', '.join(map(repr, ANALYSES))}, came {analysis_type!r}.")
+    kind = _OLD_NAMES.get(analysis_type, analysis_type) if isinstance(analysis_type, str) else analysis_type
+    if not isinstance(kind, str) or kind not in ANALYSES:
+        raise ValueError(
+            f"analysis_type must be one of {', '.join(map(repr, ANALYSES))}, came {check.brief(analysis_type)}."
+        )
     return kind
 
 

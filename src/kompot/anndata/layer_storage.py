@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from kompot._memory import available_bytes
+from kompot._paths import existing_parent, require_writable_directory
 from kompot._typing import Floats, Ints
 from kompot.anndata.disk_layers import LayerFolder
 from kompot.differential.evaluate import LayerTarget, empty_layers
@@ -102,8 +103,7 @@ def _directory(settings: StorageSettings, needed: int) -> Path | None:
     if not asked and needed <= allowed:
         return None
     place = Path(settings.disk_storage_dir or tempfile.gettempdir())
-    if not existing_parent(place).is_dir():
-        raise ValueError(f"disk_storage_dir must be a directory, but {str(existing_parent(place))!r} is a file.")
+    require_writable_directory("disk_storage_dir", place)
     if settings.store_arrays_on_disk is False:
         raise MemoryError(
             f"The layers need {needed / _GB:.1f} GB; {available / _GB:.1f} GB of memory are available, of which "
@@ -176,14 +176,6 @@ def _require_memory(what: str, needed: int, advice: str) -> None:
 def free_bytes(place: Path) -> int:
     """Free space where a directory is or will be made."""
     return shutil.disk_usage(existing_parent(place)).free
-
-
-def existing_parent(place: Path) -> Path:
-    """The directory itself, or the nearest one above it that exists."""
-    existing = place.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    return existing
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from kompot import _checks as check
+from kompot._callables import called
 from kompot._typing import Float64, Ints
 from kompot.differential.expression_model import ExpressionModel
 from kompot.differential.fit import ConditionFit, TwoConditionFit
@@ -96,7 +98,7 @@ def brought_by(settings: ModelSettings, number: int) -> Brought:
         return parts
     if not isinstance(model, ExpressionModel):
         raise TypeError(
-            f"ModelSettings(model{number}=...) must be a fitted kompot.ExpressionModel, came {type(model).__name__}. "
+            f"ModelSettings(model{number}=...) must be a fitted kompot.ExpressionModel, came {check.show(model)}. "
             f"Pass another kind of predictor as function_predictor{number}."
         )
     return of_model(model)
@@ -134,16 +136,18 @@ def width_of(brought: tuple[Brought, Brought], X: Float64) -> int:
     widths = {}
     for number, part in enumerate(brought, start=1):
         if part.function is not None:
-            values = np.asarray(part.function(X[:2]))
-            if values.ndim > 2 or len(values) != len(X[:2]):
+            owner = f"The function predictor of condition {number}"
+            returned = called(owner, "p(X)", part.function, X[:2])
+            values = check.numeric_array(f"What {owner[0].lower()}{owner[1:]} returns", returned)
+            if values.ndim not in (1, 2) or len(values) != len(X[:2]):
                 raise ValueError(
                     f"The function predictor of condition {number} must return cells x genes: needed "
                     f"({len(X[:2])}, n_genes), came {values.shape}."
                 )
             if not callable(getattr(part.function, "covariance", None)):
                 raise TypeError(
-                    f"The function predictor of condition {number} must have a method covariance(X, diag=...); "
-                    f"{type(part.function).__name__} has none."
+                    f"{owner} must have a method covariance(X, diag=...), came {check.show(part.function)}, which has "
+                    f"none."
                 )
             widths[number] = values.shape[1] if values.ndim == 2 else 1
     if len(set(widths.values())) > 1:

@@ -14,7 +14,7 @@ from kompot import errors
 from kompot._typing import Bools
 from kompot.anndata.arguments import require_anndata
 from kompot.anndata.cell_filter import REPORT_KEY
-from kompot.anndata.extract import different_labels, label_column, plain_label
+from kompot.anndata.extract import condition_label, different_labels, label_column, plain_label
 from kompot.anndata.groups import parse_groups
 from kompot.anndata.representation import Counts, count_cells, description, underrepresented
 from kompot.anndata.run_text import aligned_lines
@@ -77,6 +77,7 @@ class RepresentationReport(dict[str, Any]):
         dict[str, Bools]
             n_cells of that object each; empty if neither tells.
         """
+        require_anndata(adata)
         order = positions(adata, self.obs_names)
         if order is not None:
             return {group: mask[order] for group, mask in self.masks.items()}
@@ -154,6 +155,8 @@ def check_underrepresentation(
     require_anndata(adata)
     min_cells = check.non_negative_int("min_cells", min_cells)
     min_percentage = None if min_percentage is None else check.percentage("min_percentage", min_percentage)
+    check.boolean("warn", warn)
+    check.boolean("print_summary", print_summary)
     groups = check.read_once(groups)
     masks = parse_groups(adata, groups)
     counts = count_cells(masks, _condition_masks(adata, groupby, conditions))
@@ -181,14 +184,16 @@ def _condition_masks(adata: AnnData, groupby: str, conditions: Sequence[Any] | N
     categorical = isinstance(column.dtype, pd.CategoricalDtype)
     known = list(map(plain_label, column.cat.categories)) if categorical else different_labels(column)
     if isinstance(conditions, str):
-        raise TypeError(f"conditions must be a list of labels, came {conditions!r}; write [{conditions!r}].")
+        raise TypeError(
+            f"conditions must be a list of labels, came {check.brief(conditions)}; write [{check.brief(conditions)}]."
+        )
     given = [] if conditions is None else check.items("conditions", conditions, "labels")
-    wanted = known if conditions is None else [plain_label(label) for label in given]
+    wanted = known if conditions is None else [condition_label("Each of conditions", label) for label in given]
     if conditions is not None and not any(label in known for label in wanted):
         raise ValueError(
             f"conditions: needed at least one label that occurs in adata.obs[{groupby!r}], came "
-            f"{check.listed(map(repr, wanted))}.{check.nearest(wanted[0], known) if wanted else ''} There is: "
-            f"{check.listed(map(repr, known))}."
+            f"{check.listed(map(check.brief, wanted))}.{check.nearest(wanted[0], known) if wanted else ''} There is: "
+            f"{check.listed(map(check.brief, known))}."
         )
     return {label: labelled(column, label) for label in wanted}
 

@@ -22,6 +22,7 @@ from kompot.anndata.arguments import (
 )
 from kompot.anndata.condition_names import condition_names
 from kompot.anndata.dependencies import input_record
+from kompot.anndata.embedding import cell_states
 from kompot.anndata.fields import DE_FIELDS, NamedField, de_fields, named_fields
 from kompot.anndata.history import storage_key
 from kompot.anndata.landmark_store import stored_landmarks
@@ -224,7 +225,7 @@ def build_request(
     require_anndata(adata)
     require_writable(adata, settings.output)
     conditions = (extract.plain_label(conditions[0]), extract.plain_label(conditions[1]))
-    X = extract.cell_states(adata, obsm_key)
+    X = cell_states(adata, obsm_key)
     matrix = extract.expression(adata, layer)
     columns = extract.gene_columns(adata, extract.gene_names(genes))
     cells = select_cells(adata, groupby, conditions, settings.filter)

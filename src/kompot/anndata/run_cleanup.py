@@ -125,7 +125,7 @@ def _positions(records: Records, run_ids: Any, kind: str) -> list[int]:
         if not positions:
             warn(f"There is no run of type {kind!r} in adata.uns; nothing was removed.", RunRecordWarning)
     else:
-        several = isinstance(run_ids, Iterable) and not isinstance(run_ids, str)
+        several = isinstance(run_ids, Iterable) and not isinstance(run_ids, str) and getattr(run_ids, "ndim", 1) > 0
         positions = [recorded_run(records, run_id, kind)[0] for run_id in (run_ids if several else [run_ids])]
     silent = [position for position in positions if records.histories[kind][position].get("field_mapping") is None]
     if silent:
@@ -150,7 +150,7 @@ def _check_keep(place: str, kept: Any, kind: str, fields: dict[int, list[Recorde
     for wanted in kept:
         if not isinstance(wanted, str) or kind_today(wanted) not in known:
             raise ValueError(
-                f"{name}: there is no type {wanted!r} of fields.{check.nearest(wanted, known)} Known: "
+                f"{name}: there is no type {check.brief(wanted)} of fields.{check.nearest(wanted, known)} Known: "
                 f"{', '.join(sorted(known))}."
             )
 

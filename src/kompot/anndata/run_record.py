@@ -58,11 +58,11 @@ def recorded_run(records: Records, run_id: int | None, analysis_type: str) -> tu
     runs = records.histories[analysis_type]
     asked = -1 if run_id is None else check.integer("run_id", run_id)
     if not runs:
-        raise ValueError(f"There is no run of type {analysis_type!r} in adata.uns (run_id={run_id}).")
+        raise ValueError(f"There is no run of type {analysis_type!r} in adata.uns (run_id={check.brief(run_id)}).")
     if not -len(runs) <= asked < len(runs):
         raise ValueError(
-            f"run_id={asked} not found: the runs of type {analysis_type!r} are 0 to {len(runs) - 1} (or -{len(runs)} "
-            f"to -1, counted from the last)."
+            f"run_id={check.brief(asked)} not found: the runs of type {analysis_type!r} are 0 to {len(runs) - 1} (or "
+            f"-{len(runs)} to -1, counted from the last)."
         )
     return asked % len(runs), runs[asked]
 

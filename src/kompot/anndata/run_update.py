@@ -24,13 +24,14 @@ def chosen_run(adata: AnnData, run_id: int, result_key: str | None, kind: str) -
     """Position and entry of a run, counted among those of a result key if one is given."""
     if result_key is None:
         return recorded_run(Records.of(adata), run_id, kind)
+    check.text("result_key", result_key)
     runs = get_run_history(adata, kind)
     positions = [i for i, run in enumerate(runs) if run.get("result_key", storage_key(kind)) == result_key]
     asked = check.integer("run_id", run_id)
     if not -len(positions) <= asked < len(positions):
         raise ValueError(
-            f"run_id={asked} with result_key={result_key!r} not found: there are {len(positions)} runs of type "
-            f"{kind!r} with that key."
+            f"run_id={check.brief(asked)} with result_key={check.brief(result_key)} not found: there are "
+            f"{len(positions)} runs of type {kind!r} with that key."
         )
     return positions[asked], runs[positions[asked]]
 

@@ -165,6 +165,14 @@ def is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray | list | tuple | pd.Series | pd.Index | ExtensionArray) and not is_scalar
 
 
+def plain_array(values: Any, argument: str) -> np.ndarray[Any, Any]:
+    """Values as an array; lists of different lengths in one list are an error."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{argument} must be an array or a flat list, came {check.show(values)}: {error}") from error
+
+
 def is_collection(value: Any) -> bool:
     """Whether a value holds several others: an array as above, or a set."""
     return is_array(value) or isinstance(value, set | frozenset)

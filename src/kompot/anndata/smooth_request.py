@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from kompot import _checks as check
 from kompot._typing import Bools, Float64, Ints, Matrix
 from kompot.anndata import extract
 from kompot.anndata.arguments import (
@@ -21,6 +22,7 @@ from kompot.anndata.arguments import (
 )
 from kompot.anndata.condition_names import condition_names
 from kompot.anndata.dependencies import input_record
+from kompot.anndata.embedding import cell_states
 from kompot.anndata.fields import SMOOTH_FIELDS, NamedField, named_fields
 from kompot.anndata.history import storage_key
 from kompot.differential.expression_model import ExpressionModel
@@ -147,7 +149,7 @@ def build_smooth_request(
     require_writable(adata, settings.output)
     condition = extract.plain_label(condition)
     used = condition_cells(adata, groupby, condition)
-    X = extract.cell_states(adata, obsm_key)
+    X = cell_states(adata, obsm_key)
     matrix = extract.expression(adata, layer)
     names = extract.gene_names(genes)
     columns = extract.gene_columns(adata, names)
@@ -200,13 +202,13 @@ def condition_cells(adata: AnnData, groupby: str | None, condition: Any) -> Bool
     if groupby is None and condition is None:
         return np.ones(adata.n_obs, dtype=np.bool_)
     if groupby is None:
-        raise ValueError(f"condition={condition!r} needs groupby, the column of adata.obs that holds it.")
+        raise ValueError(f"condition={check.brief(condition)} needs groupby, the column of adata.obs that holds it.")
     labels = extract.label_column(adata, groupby, "groupby")
     if condition is None:
         raise ValueError(
             f"groupby={groupby!r} needs condition, the label of the cells to smooth; leave both out to use all cells."
         )
-    cells = extract.cells_with(labels, condition, "condition")
+    cells = extract.cells_with(labels, extract.condition_label("condition", condition), "condition")
     if cells.sum() < 2:
         raise ValueError(f"condition={condition!r} has {cells.sum()} cell; at least 2 are needed.")
     return cells
@@ -217,7 +219,7 @@ def check_model(model: Any, n_dims: int, n_genes: int) -> None:
     if model is None:
         return
     if not isinstance(model, ExpressionModel):
-        raise TypeError(f"ModelSettings.model1 must be a kompot.ExpressionModel, came {type(model).__name__}.")
+        raise TypeError(f"ModelSettings.model1 must be a kompot.ExpressionModel, came {check.show(model)}.")
     came = (model.predictor.features.n_dims, model.predictor.posterior.coef.shape[1])
     if came != (n_dims, n_genes):
         raise ValueError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from kompot import _checks as check
+
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationSettings:
@@ -56,15 +58,19 @@ class SimulationSettings:
 
     def __post_init__(self) -> None:
         for name in ("effect_size", "donor_sd", "donor_log_odds_sd", "size_factor_sd", "dispersion"):
-            _require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+            _require(self._number(name) >= 0, name, "0 or more", getattr(self, name))
         for name in ("abundance_log_odds", "pseudotime_shift"):
-            _require(math.isfinite(getattr(self, name)), name, "a finite number", getattr(self, name))
+            _require(math.isfinite(self._number(name)), name, "a finite number", getattr(self, name))
         for name in ("n_de_global", "n_de_branch"):
             count = getattr(self, name)
-            _require(count is None or count >= 0, name, "None or a number of genes, 0 or more", count)
-        fraction = self.fraction_condition2
+            wanted = "None or a number of genes, 0 or more"
+            _require(count is None or check.integer(name, count) >= 0, name, wanted, count)
+        fraction = self._number("fraction_condition2")
         _require(0 < fraction < 1, "fraction_condition2", "between 0 and 1, both excluded", fraction)
-        _require(self.depth is None or self.depth > 0, "depth", "None or above 0", self.depth)
+        _require(self.depth is None or self._number("depth") > 0, "depth", "None or above 0", self.depth)
+
+    def _number(self, name: str) -> float:
+        return check.real_number(name, getattr(self, name))
 
     def de_counts(self, n_genes: int) -> tuple[int, int]:
         """Return the number of genes that differ everywhere and of those that differ in branch B only."""
@@ -79,4 +85,4 @@ class SimulationSettings:
 
 def _require(holds: bool, name: str, needed: str, value: float | None) -> None:
     if not holds or value == math.inf:
-        raise ValueError(f"{name} must be {needed}; got {value!r}. Change SimulationSettings({name}=...).")
+        raise ValueError(f"{name} must be {needed}; came {check.brief(value)}. Change SimulationSettings({name}=...).")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kompot import _checks as check
+from kompot._paths import path as path_of
 from kompot.datasets.cells import draw_cells
 from kompot.datasets.checks import (
     check_cells,
@@ -20,6 +22,7 @@ from kompot.datasets.checks import (
     check_integers,
     check_positive,
     check_seed,
+    check_settings,
 )
 from kompot.datasets.embedding import fit_embedding
 from kompot.datasets.expression import draw_genes, log_normalise
@@ -142,7 +145,8 @@ def simulate(
     >>> adata.var["true_de_kind"].value_counts().to_dict()
     {'none': 92, 'global': 4, 'branch': 4}
     """
-    settings = SimulationSettings() if settings is None else settings
+    settings = SimulationSettings() if settings is None else check_settings(settings)
+    check.boolean("null", null)
     check_integers(n_cells=n_cells, n_genes=n_genes, n_donors=n_donors, n_components=n_components)
     check_integers(seed=seed, chunk_size=chunk_size)
     check_positive(n_donors=n_donors, chunk_size=chunk_size)
@@ -150,7 +154,7 @@ def simulate(
     check_conditions(conditions)
     check_cells(n_cells, n_donors, n_components, settings)
     check_genes(n_genes, settings)
-    target = None if path is None else Path(path)
+    target = None if path is None else Path(path_of("path", path))
     if target is not None:
         check_path(target)
 

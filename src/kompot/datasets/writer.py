@@ -18,6 +18,9 @@ import numpy as np
 from anndata.io import read_elem, sparse_dataset, write_elem
 from scipy.sparse import csr_matrix, vstack
 
+from kompot._checks import brief
+from kompot._paths import file_errors
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -33,11 +36,18 @@ SUFFIXES = (".h5ad", ".zarr")
 def check_path(path: Path) -> None:
     """Raise before any computation if `path` cannot be written."""
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"path must end in .h5ad or .zarr; got {path.name!r}. Rename it, or leave path out.")
-    if path.exists():
-        raise FileExistsError(f"{path} exists already and is not overwritten. Delete it or choose another path.")
+        raise ValueError(f"path must end in .h5ad or .zarr; came {brief(path.name)}. Rename it, or leave path out.")
+    with file_errors("path", path, "written"):
+        exists = path.exists()
+    if exists:
+        raise FileExistsError(
+            f"path={str(path)!r} exists already and is not overwritten. Delete it or choose another path."
+        )
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {path.parent} does not exist. Create it or choose another path.")
+        raise FileNotFoundError(
+            f"path={brief(str(path), 300)}: the folder {brief(str(path.parent), 300)} does not exist. Create it or "
+            f"choose another path."
+        )
     missing = [name for name in ("zarr", "dask") if importlib.util.find_spec(name) is None]
     if path.suffix == ".zarr" and missing:
         raise ImportError(

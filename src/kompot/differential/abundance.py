@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kompot import _checks as check
+from kompot._callables import called
 from kompot._typing import Float64, Ints
 from kompot.differential.condition_density import ConditionDensity, DensityValues, InjectedDensity, finite_vector
 from kompot.differential.fit_densities import FittedConditions, condition_masks, fit_conditions
@@ -234,7 +235,12 @@ class DifferentialAbundance:
         parts = [
             values.between
             if predictor is None
-            else finite_vector(predictor(X, diag=True), len(X), "A variance predictor", "variance")
+            else finite_vector(
+                called("A variance predictor", "p(X, diag=True)", predictor, X, diag=True),
+                len(X),
+                "A variance predictor",
+                "variance",
+            )
             for values, predictor in zip((first, second), self._between_predictors, strict=True)
         ]
         known = [part for part in parts if part is not None]

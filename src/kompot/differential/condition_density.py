@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from kompot._callables import called
+from kompot._checks import numeric_array
 from kompot._typing import Float64
 from kompot.gp.density_estimator import DensityPredictor
 from kompot.gp.features import FeatureTable, row_slices
@@ -95,7 +97,12 @@ class InjectedDensity:
     def log_density(self, X: Float64, tables: list[FeatureTable]) -> Float64:  # noqa: ARG002  as the protocol says
         """Normalised log density at cell states X (n x n_dims), n."""
         named = {"normalize": True} if takes_normalize(self.predictor) else {}
-        return finite_vector(self.predictor(X, **named), len(X), "A density predictor", "log density")
+        return finite_vector(
+            called("A density predictor", "p(X)", self.predictor, X, **named),
+            len(X),
+            "A density predictor",
+            "log density",
+        )
 
     def evaluate(self, X: Float64, tables: list[FeatureTable]) -> DensityValues:
         """Values at cell states X (n x n_dims)."""
@@ -131,7 +138,7 @@ def predictor_variance(predictor: Any, X: Float64) -> Float64:
 
 def finite_vector(values: Any, n_cells: int, owner: str, what: str) -> Float64:
     """What a user's predictor returned: one finite number per cell, or a clear error."""
-    vector = np.asarray(values, dtype=np.float64)
+    vector = numeric_array(f"What {owner[0].lower()}{owner[1:]} returns", values).astype(np.float64, copy=False)
     if vector.shape != (n_cells,):
         raise ValueError(f"{owner} must return one {what} per cell: needed ({n_cells},), came {vector.shape}.")
     if not np.isfinite(vector).all():

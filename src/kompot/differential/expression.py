@@ -386,4 +386,5 @@ class DifferentialExpression:
             In double precision.
         """
         X = check.coordinates("X", X, self.result.features.n_dims)
+        check.boolean("zscores", zscores)
         return fold_change_at(self.result, X, eps=self.eps, zscores=zscores)

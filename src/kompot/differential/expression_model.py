@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kompot import _checks as check
+from kompot._labels import labels
 from kompot._typing import Bools, Float64, Floats
 from kompot.differential.fit import ConditionFit
 from kompot.differential.result import Smoothed
@@ -84,6 +85,8 @@ class ExpressionModel:
         ExpressionModel
             Fitted, without empirical variance and variance between samples.
         """
+        if not isinstance(predictor, Predictor):
+            raise TypeError(f"predictor must be a kompot.Predictor, came {check.show(predictor)}.")
         model = cls(eps=eps)
         model._predictor = predictor
         return model
@@ -128,11 +131,9 @@ class ExpressionModel:
         ExpressionModel
             Itself, fitted.
         """
-        X = check.coordinates("X", X)
+        X = check.coordinates("X", X, some=True)
         matrix, _ = expression_matrix("Y", Y, len(X))
-        samples = None if samples is None else check.items("samples", samples, "labels")
-        if samples is not None and len(samples) != len(X):
-            raise ValueError(f"samples must name the sample of each cell: needed {len(X)}, came {len(samples)}.")
+        samples = None if samples is None else labels("samples", samples, "labels", len(X))
         self.fit_cells(X, row_source(matrix), np.ones(len(X), dtype=np.bool_), samples)
         return self
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from kompot._callables import called
+from kompot._checks import numeric_array
 from kompot._memory import available_bytes
 from kompot._typing import Bools, Float64, Ints
 from kompot.differential.evaluate import LayerTarget
@@ -36,12 +38,13 @@ def call_predictor(predictor: Callable[..., Any], X: Float64, *, diag: bool) -> 
         takes = any(p.name == "diag" or p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
     except (TypeError, ValueError):  # builtins have no signature
         takes = True
-    return predictor(X, diag=diag) if takes else predictor(X)
+    named = {"diag": diag} if takes else {}
+    return called("A variance predictor", "p(X, diag=...)", predictor, X, **named)
 
 
 def checked(values: Any, shapes: list[tuple[int, ...]], owner: str) -> Float64:
     """What a predictor returned, as a finite array of one of the shapes allowed."""
-    array = np.asarray(values, dtype=np.float64)
+    array = numeric_array(f"What {owner[0].lower()}{owner[1:]} returns", values).astype(np.float64, copy=False)
     if array.shape not in shapes:
         allowed = " or ".join(map(str, shapes))
         raise ValueError(f"{owner} must return an array of shape {allowed}, came {array.shape}.")
@@ -67,7 +70,7 @@ class ConditionPredictor:
 
     def mean(self, X: Float64) -> Float64:
         """Expression, n x n_genes."""
-        values = np.asarray(self.function(X), dtype=np.float64)
+        values = np.asarray(self.function(X))
         values = values[:, None] if values.ndim == 1 and self.n_genes == 1 else values
         return checked(values, [(len(X), self.n_genes)], f"The function predictor of {self.name}")
 

@@ -38,6 +38,7 @@ class SampleVariancePredictor:
         Float64
             n x n_genes, or n x n x n_genes: in squared units of expression.
         """
+        check.boolean("diag", diag)
         phi = self.features(check.coordinates("X", X, self.features.n_dims))
         return np.asarray(self.between.variance(phi) if diag else self.between.covariance(phi), dtype=np.float64)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kompot._checks import items
+from kompot._labels import labels
 from kompot._typing import Bools, Float64, Ints
 from kompot.differential.groups import CellGroups
 from kompot.errors import SkippedSampleWarning, warn
@@ -53,10 +53,10 @@ def sample_masks(samples: Any, used: Bools, X: Float64) -> SampleMasks:
     """
     if samples is None:
         return SampleMasks({}, [])
-    labels = np.asarray(samples, dtype=object)
+    sample = np.asarray(samples, dtype=object)
     # By type as well: 1 and "1" have the same text, and a set its own order in each session.
-    present = sorted(set(labels[used]), key=lambda label: (str(label), type(label).__name__))
-    masks = {label: used & (labels == label) for label in present}
+    present = sorted(set(sample[used]), key=lambda label: (str(label), type(label).__name__))
+    masks = {label: used & (sample == label) for label in present}
     skipped = [label for label, mask in masks.items() if len(np.unique(X[mask], axis=0)) < _FEWEST_CELLS]
     if skipped:
         warn(
@@ -116,7 +116,7 @@ def joined_samples(samples1: Any, samples2: Any, sizes: tuple[int, int]) -> Any:
     if samples1 is None and samples2 is None:
         return None
     both = [
-        None if samples is None else items(f"samples{number}", samples, "labels")
+        None if samples is None else labels(f"samples{number}", samples, "labels")
         for number, samples in enumerate((samples1, samples2), start=1)
     ]
     came = tuple(None if samples is None else len(samples) for samples in both)

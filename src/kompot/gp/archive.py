@@ -24,6 +24,7 @@ import numpy as np
 
 from kompot import _checks as check
 from kompot._memory import available_bytes
+from kompot._paths import file_errors
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _LONGEST_HEADER = 1000
@@ -84,13 +85,11 @@ def read_arrays(path: str | os.PathLike[str], names: Collection[str]) -> dict[st
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A regular file; waiting for a pipe or reading a device without end would be no error message."""
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path must be the path of a file, came {check.show(path)}.")
-    if "\0" in os.fspath(path):
-        raise ValueError(f"path must not contain a NUL character, came {check.show(path)}.")
-    if not stat.S_ISREG(Path(path).stat().st_mode):
-        raise OSError(f"{os.fspath(path)} is not a file (but a directory, a pipe or a device).")
-    with Path(path).open("rb") as file:
+    with file_errors("path", path, "read"):
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise OSError(errno.EINVAL, "it is not a file, but a directory, a pipe or a device")
+        file = Path(path).open("rb")  # noqa: SIM115  closed below; errors while reading are those of the archive
+    with file:
         yield file
 
 

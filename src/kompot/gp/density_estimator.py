@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kompot import _checks as check
+from kompot._paths import path as path_of
 from kompot._typing import Bools, Float64
 from kompot.errors import DuplicateCellsWarning, warn
 from kompot.gp.archive import DamagedFileError
@@ -80,6 +81,7 @@ class DensityPredictor:
         Float64
             n: natural logarithm of cells (or, normalised, of the share of cells) per unit of d-dimensional volume.
         """
+        check.boolean("normalize", normalize)
         log_density = self.function(X)
         return log_density - np.log(self.n_cells) if normalize else log_density
 
@@ -94,11 +96,12 @@ class DensityPredictor:
     def save(self, path: str | Path) -> None:
         """Write the predictor to one file (NumPy's npz format, no pickle), named literally `path`."""
         extra = {"n_cells": self.n_cells, "d": self.d}
-        save_posterior(path, self.features, self.posterior, "DensityPredictor", extra)
+        save_posterior(path_of("path", path), self.features, self.posterior, "DensityPredictor", extra)
 
     @classmethod
     def load(cls, path: str | Path) -> DensityPredictor:
         """The predictor that `save` wrote to `path`; a file of anything else is a ValueError, see `Predictor.load`."""
+        path = path_of("path", path)
         features, posterior, settings = load_posterior(path, "DensityPredictor")
         with saying_which_file(path, "DensityPredictor"):
             n_cells = recorded_setting(settings, "n_cells", check.non_negative_int)
@@ -228,6 +231,7 @@ class DensityEstimator:
 
     def fit_predict(self, X: Any, normalize: bool = False) -> Float64:
         """Fit, and evaluate at the same cells: n_cells."""
+        check.boolean("normalize", normalize)
         return self.fit(X).predictor(X, normalize=normalize)
 
     def covariance(self, X: Any, diag: bool = True) -> Float64:

@@ -90,7 +90,7 @@ class FunctionEstimator:
         FunctionEstimator
             Itself, fitted.
         """
-        X = check.coordinates("X", X)
+        X = check.coordinates("X", X, some=True)
         matrix, squeeze = expression_matrix("Y", Y, len(X))
         kernel = prepare_kernel(self.parameters, [X])
         cells, self._approximation = prepare_features(self.parameters, kernel, X)

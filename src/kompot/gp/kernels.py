@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
+from kompot._callables import callable_as
 from kompot._checks import numeric_array, positive_float, show
 from kompot.gp.linalg import column_sums_of_squares, product
 
@@ -220,7 +221,8 @@ class CallableKernel(Kernel):
             returned = self.function(X, Y)
         except TypeError as error:
             raise TypeError(
-                f"{self.name} must be callable as k(X, Y) with two arrays (cells x dimensions): {error}"
+                f"{self.name} must be callable as k(X, Y) with two arrays (cells x dimensions), came "
+                f"{show(self.function)}: {error}"
             ) from error
         # A copy, because the caller works in place and the function may keep what it returned.
         matrix = numeric_array(f"What {self.name} returns", returned).astype(np.float64)
@@ -244,7 +246,7 @@ class CallableKernel(Kernel):
 
     def to_dict(self) -> KernelSpec:
         raise TypeError(
-            f"A kernel given as a callable ({self.function!r}) cannot be saved; use a kernel of "
+            f"A kernel given as a callable ({show(self.function)}) cannot be saved; use a kernel of "
             f"kompot.gp.kernels ({', '.join(sorted(_BY_NAME))})."
         )
 
@@ -307,7 +309,7 @@ def as_kernel(cov_func: object, name: str = "cov_func") -> Kernel:
     if isinstance(cov_func, Kernel):
         return cov_func
     if callable(cov_func):
-        return CallableKernel(cov_func, name)
+        return CallableKernel(callable_as(name, cov_func, "k(X, Y)", 2), name)
     raise TypeError(f"{name} must be a kernel of kompot.gp.kernels or callable as k(X, Y), came {show(cov_func)}.")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
 from kompot import _checks as check
+from kompot._callables import callable_as
 from kompot._names import unknown_keyword
 from kompot._typing import Float64
 from kompot.errors import UnusedParameterWarning, warn
@@ -64,16 +65,15 @@ class GPParameters:
     """Names accepted for compatibility, and why they change nothing."""
 
     def __post_init__(self) -> None:
-        for name in ("ls_factor", "tolerance"):
-            self._convert(name, check.positive_float)
-        self._convert("jitter", check.non_negative_float)
+        self._convert("ls_factor", check.positive_float)
+        self._convert("tolerance", check.open_fraction)
+        self._convert("jitter", check.finite_float)
         self._convert("ls", check.positive_float, optional=True)
         for name in ("n_landmarks", "batch_size", "random_state"):
             self._convert(name, check.non_negative_int, optional=True)
         if self.cov_func is not None:
             as_kernel(self.cov_func)
-        if not callable(self.cov_func_curry):
-            raise TypeError(f"cov_func_curry must make a kernel from a length scale, came {self.cov_func_curry!r}.")
+        callable_as("cov_func_curry", self.cov_func_curry, "c(length scale)", 1)
 
     def _convert(self, name: str, verify: Callable[[str, object], Any], *, optional: bool = False) -> None:
         """Check a value, unless it is None and may be, and keep it as a plain Python number."""
@@ -103,7 +103,10 @@ class GPParameters:
         try:
             made = self.cov_func_curry(ls)
         except TypeError as error:
-            raise TypeError(f"cov_func_curry must make a kernel from a length scale alone: {error}") from error
+            raise TypeError(
+                f"cov_func_curry must make a kernel from a length scale alone, came "
+                f"{check.show(self.cov_func_curry)}: {error}"
+            ) from error
         return as_kernel(made, self.kernel_name)
 
     @property
@@ -183,10 +186,9 @@ class DensityParameters(GPParameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._convert("d", check.positive_float, optional=True)
+        self._convert("d", check.dimension, optional=True)
         self._convert("mu", check.moderate_float, optional=True)
-        if self.d_method not in ("fractal", "embedding"):
-            raise ValueError(f"d_method must be 'fractal' or 'embedding', came {self.d_method!r}.")
+        check.choice("d_method", self.d_method, ("fractal", "embedding"))
 
 
 P = TypeVar("P", bound=GPParameters)

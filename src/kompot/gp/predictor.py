@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kompot import _checks as check
+from kompot._paths import path as path_of
 from kompot._typing import Float64
 from kompot.gp.archive import DamagedFileError
 from kompot.gp.features import Features, row_slices
@@ -80,7 +81,7 @@ class Predictor:
             n variances, or the n x n matrix; in squared units of expression.
         """
         X = self._checked(X)
-        if diag:
+        if check.boolean("diag", diag):
             return np.concatenate([self._variance(X[rows]) for rows in self._chunks(len(X))] or [np.empty(0)])
         phi = self.features(X)
         missed = self.features.kernel(X, X) - product(phi, phi.T)
@@ -104,7 +105,7 @@ class Predictor:
         OSError
             If the file cannot be written.
         """
-        save_posterior(path, self.features, self.posterior, "Predictor", {"squeeze": self.squeeze})
+        save_posterior(path_of("path", path), self.features, self.posterior, "Predictor", {"squeeze": self.squeeze})
 
     @classmethod
     def load(cls, path: str | Path) -> Predictor:
@@ -128,6 +129,7 @@ class Predictor:
         OSError
             If there is no such file, or it cannot be read.
         """
+        path = path_of("path", path)
         features, posterior, settings = load_posterior(path, "Predictor")
         with saying_which_file(path, "Predictor"):
             squeeze = recorded_setting(settings, "squeeze", check.boolean)

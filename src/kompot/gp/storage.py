@@ -123,8 +123,8 @@ def _settings(array: np.ndarray[Any, Any]) -> dict[str, Any]:
         raise DamagedFileError(f"holds settings that cannot be read ({error})") from error
     if not isinstance(settings, dict):
         raise DamagedFileError("holds settings that are no dictionary")
-    for name, verify in {"format": check.non_negative_int, "kind": check.text}.items():
-        recorded_setting(settings, name, verify)
+    recorded_setting(settings, "format", check.non_negative_int)
+    recorded_setting(settings, "kind", check.text)
     return settings
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import psutil
 
 from kompot._memory import available_bytes, total_bytes
+from kompot._paths import existing_parent
 from kompot._typing import Floats
-from kompot.anndata.layer_storage import existing_parent
 from kompot.anndata.planning.resource_plan import ResourceAvailability
 from kompot.gp.kernels import Matern52
 from kompot.gp.linalg import product

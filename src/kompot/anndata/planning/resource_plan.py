@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from kompot import _checks as check
 from kompot.anndata.planning.report import human_readable_size, plan_report
 
 _UNITS = Literal["memory", "disk"]
@@ -188,9 +189,15 @@ class ResourcePlan:
         overwrite: bool = False,
     ) -> None:
         """Add something that takes memory or disk; see `ResourceRequirement`."""
-        self.requirements.append(
-            ResourceRequirement(name, int(size_bytes), resource_type, shape, field_name, overwrite)
-        )
+        size = check.non_negative_int("size_bytes", size_bytes)
+        check.text("name", name)
+        check.boolean("overwrite", overwrite)
+        if field_name is not None:
+            check.text("field_name", field_name, "text or None")
+        if shape is not None:
+            shape = tuple(check.non_negative_int("shape", n) for n in check.items("shape", shape, "integers"))
+        check.choice("resource_type", resource_type, ("memory", "disk"))
+        self.requirements.append(ResourceRequirement(name, size, resource_type, shape, field_name, overwrite))
 
     def check_availability(self, memory_threshold: float = 0.8, disk_threshold: float = 0.9) -> None:
         """Add an error where more is needed than there is, a warning where it is nearly as much.
@@ -200,6 +207,8 @@ class ResourcePlan:
         memory_threshold, disk_threshold
             Shares of what is available from which a warning is given.
         """
+        memory_threshold = check.fraction("memory_threshold", memory_threshold)
+        disk_threshold = check.fraction("disk_threshold", disk_threshold)
         have = self.availability
         if have is None:
             return
@@ -223,7 +232,7 @@ class ResourcePlan:
         verbose
             Whether to list stages and fields.
         """
-        return plan_report(self, verbose=verbose)
+        return plan_report(self, verbose=check.boolean("verbose", verbose))
 
     def to_dict(self) -> dict[str, Any]:
         """The plan for programs: numbers and text only, ready for JSON."""
