@@ -26,14 +26,13 @@ def label(name: str, value: Any, what: str) -> Any:
     Any
         NumPy's numbers as Python's. Whether anything has this label is not looked at.
     """
-    plain: Any = value.item() if isinstance(value, np.generic) else value
+    if value is not None and pd.api.types.is_scalar(value) and pd.isna(value):
+        raise ValueError(f"{name} must be {what}, came a missing value ({brief(value)}).")
+    plain = value.item() if isinstance(value, np.generic) else value
     holds_others = isinstance(plain, Iterable) and not isinstance(plain, str | bytes | type)
     if plain is None or holds_others or not isinstance(plain, Hashable):
         raise TypeError(f"{name} must be {what}, came {show(value)}.")
-    scalar: Any = plain
-    if pd.isna(scalar):
-        raise ValueError(f"{name} must be {what}, came a missing value ({brief(value)}).")
-    return scalar
+    return plain
 
 
 def labels(name: str, values: Any, what: str, n_needed: int | None = None) -> list[Any]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from kompot._checks import brief, show
 
+_LONGEST_PATH = 300  # in a message
+
 
 def path(name: str, value: object) -> str:
     """`value` as the text of a path that the file system could have."""
@@ -38,9 +40,9 @@ def file_errors(name: str, value: str | os.PathLike[str], what: str) -> Iterator
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        # The end of a long path says more than its start.
-        shown = brief(Path(value).name or os.fspath(value))
-        raise type(error)(error.errno, f"{name}={shown} cannot be {what}: {reason}") from error
+        raise type(error)(
+            error.errno, f"{name}={brief(str(value), _LONGEST_PATH)} cannot be {what}: {reason}"
+        ) from error
 
 
 def existing_parent(place: Path) -> Path:
@@ -59,6 +61,6 @@ def require_writable_directory(name: str, place: Path) -> None:
     with file_errors(name, place, "written to"):
         parent = existing_parent(place)
         if not parent.is_dir():
-            raise ValueError(f"{name} must be a directory, but {brief(str(parent))} is a file.")
+            raise ValueError(f"{name} must be a directory, but {brief(str(parent), _LONGEST_PATH)} is a file.")
         with tempfile.TemporaryFile(dir=parent):
             pass

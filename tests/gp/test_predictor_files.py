@@ -260,7 +260,7 @@ def test_paths_that_are_no_file(tmp_path):
     with pytest.raises(OSError, match="is not a file"):
         Predictor.load(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="pipe.*is not a file"):
+    with pytest.raises(OSError, match=r"pipe.*is not a file"):
         Predictor.load(str(tmp_path / "pipe"))
     with pytest.raises(OSError, match="is not a file"):
         Predictor.load("/dev/zero")
