@@ -89,7 +89,7 @@ def test_a_folder_that_can_be_written_is_left_as_it_is(tmp_path):
 
 def test_predictors_say_which_file(tmp_path):
     predictor = kompot.FunctionEstimator(ls=1.0).fit(np.eye(3), np.arange(3.0)).predictor
-    with pytest.raises(FileNotFoundError, match=r"path='.*predictor' cannot be written: No such file"):
+    with pytest.raises(FileNotFoundError, match=r"path='.*predictor' cannot be written .No such file"):
         predictor.save(tmp_path / "none" / "predictor")
     with pytest.raises(IsADirectoryError, match="cannot be written"):
         predictor.save(tmp_path)

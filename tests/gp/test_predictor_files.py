@@ -267,7 +267,7 @@ def test_paths_that_are_no_file(tmp_path):
     with pytest.raises(ValueError, match="which no file can have"):
         Predictor.load("a\0b")
     for path in (None, 0, b"function.npz", (tmp_path,)):
-        with pytest.raises(TypeError, match="path must be the path of a file"):
+        with pytest.raises(TypeError, match="path must be a path"):
             Predictor.load(path)
 
 
