@@ -177,7 +177,7 @@ def _grown(
         if pool.rank >= limit or 2 * n_far > len(worst):
             break
         order = np.concatenate([np.arange(n_pool), worst])
-        sample = replace(sample, X=sample.X[order], n_pool=n_pool + n_far)
+        sample = replace(sample, X=sample.X[order], n_pool=n_pool + n_far, is_enriched=True)
         pool = PivotedCholesky(kernel, sample.X, pool.pivots, sample.n_pool)
     return pool, sample
 

@@ -57,6 +57,8 @@ class Sample:
     """Number of cells that they stand for."""
     sigma: float
     """Noise standard deviation."""
+    is_enriched: bool = False
+    """Whether the pool holds the worst represented cells besides those drawn at random."""
 
     @property
     def weights(self) -> Float64:
@@ -85,6 +87,9 @@ class Sample:
 
     def degrees(self, phi: Float64) -> float:
         """Degrees of freedom of a regression of all cells on features: p x r, of the sample."""
+        if self.is_enriched:
+            # The pool does not stand for the others then.
+            return kept_degrees(gram(phi * np.sqrt(self.weights)[:, None]), 1.0)
         return kept_degrees(gram(phi[: self.n_pool]), self.gram_weight)
 
 
@@ -192,6 +197,8 @@ def truncate_axes(chosen: Chosen, sample: Sample, target: Target, *, is_met: boo
     # After dropping 0, 1, 2, ... axes: what they lose, what is kept, and what may be lost.
     lost = np.append(0.0, np.cumsum(energy))
     kept = np.append(np.cumsum((degrees / (1.0 + degrees))[::-1])[::-1], 0.0)
+    if sample.is_enriched:
+        kept *= sample.degrees(chosen.phi) / kept[0]
     allowed = np.maximum(target.share * kept, target.floor)
     before = sample.lost(chosen.residual)
     in_vain = not is_met and before > allowed[0]

@@ -136,7 +136,8 @@ def select_features(
     pivots = places[:0]
     aim = Target(tolerance, negligible * n_cells / sigma**2)
     target = aim if len(places) == n_cells else aim * MARGIN
-    chosen_on, sample = _sample_of(X, order, places, witnesses, sigma)
+    chosen_on = np.concatenate([places, witnesses])
+    sample = Sample(X[order[chosen_on]], len(places), n_cells, sigma)
     while stored is not None:
         again = chosen_at(stored, sample.X, kernel, jitter)
         cells, approximation, residual = _verified(again, X, order, chosen_on, sample, target, aim, is_met=True)
@@ -146,7 +147,7 @@ def select_features(
             break
         # Axes were dropped that only cells outside the sample need.
         places = np.union1d(places, _worst_outside(residual, places, approximation.allowed_degrees * sigma**2))
-        chosen_on, sample = _sample_of(X, order, places, witnesses, sigma)
+        chosen_on, sample = _enriched(X, order, places, witnesses, sigma)
     while True:
         pool = PivotedCholesky(kernel, sample.X, np.searchsorted(places, pivots), sample.n_pool)
         is_met = grow(pool, sample, rng, limit, target)
@@ -165,17 +166,18 @@ def select_features(
             # Aim lower by as much as was missed, apart from what the new candidates missed.
             lost = approximation.lost_degrees - float(residual[worst].sum()) / sigma**2
             target *= min(1.0, MARGIN * approximation.allowed_degrees / max(lost, np.finfo(np.float64).tiny))
-        pivots = places[pool.pivots]
+        # Half of the landmarks are chosen anew: fewer do where the worst cells are candidates.
+        pivots = places[pool.pivots[: pool.rank // 2] if is_met else pool.pivots]
         places = np.union1d(places, worst)
-        chosen_on, sample = _sample_of(X, order, places, witnesses, sigma)
+        chosen_on, sample = _enriched(X, order, places, witnesses, sigma)
     _warn_of_loss(cells, approximation, jitter)
     return cells, approximation
 
 
-def _sample_of(X: Float64, order: Ints, places: Ints, witnesses: Ints, sigma: float) -> tuple[Ints, Sample]:
+def _enriched(X: Float64, order: Ints, places: Ints, witnesses: Ints, sigma: float) -> tuple[Ints, Sample]:
     """Candidates and the witnesses that are not among them: their places in the canonical order, and the cells."""
     chosen_on = np.concatenate([places, np.setdiff1d(witnesses, places)])
-    return chosen_on, Sample(X[order[chosen_on]], len(places), len(order), sigma)
+    return chosen_on, Sample(X[order[chosen_on]], len(places), len(order), sigma, is_enriched=True)
 
 
 def _worst_outside(residual: Float64, places: Ints, allowed: float) -> Ints:
