@@ -32,32 +32,39 @@ import anndata as ad
 import numpy as np
 
 import kompot
+from kompot._interrupts import interrupts_deferred
+from kompot.anndata import layer_storage
 
 OUTPUT = kompot.OutputSettings(progress=False)
+Complete = tuple[list[str], set[str]]
+"""Fields after a whole run, in order, and those that it changes."""
 PLACES = ("obs", "var", "layers", "obsm", "varm", "obsp", "uns")
-Result = tuple[ad.AnnData, ad.AnnData | None]
 
 
-def new_object(cells: int, genes: int) -> ad.AnnData:
-    adata = kompot.datasets.simulate(n_cells=cells, n_genes=genes, seed=1)
+def new_object(arguments: argparse.Namespace) -> ad.AnnData:
+    adata = kompot.datasets.simulate(n_cells=arguments.cells, n_genes=arguments.genes, seed=1)
     # An earlier run, whose fields are replaced: a mixture of both would show.
-    kompot.de(adata, "condition", "Young", "Old", fdr=kompot.FDRSettings(null_genes=20), output=OUTPUT)
-    return adata
+    earlier = {"gp": kompot.GPSettings(sigma=0.7), "fdr": kompot.FDRSettings(null_genes=30)}
+    kompot.de(adata, "condition", "Young", "Old", output=OUTPUT, **earlier)
+    return adata[: arguments.cells - 5] if arguments.view else adata
 
 
 def state(adata: ad.AnnData) -> dict[str, str]:
     """A digest of each field, in order."""
-    digests = {}
+    digests = {"view": str(adata.is_view)}
     for place in PLACES:
         container = getattr(adata, place)
-        for name in list(container):
-            if name is None:
-                continue
-            value = container[name]
-            content = repr(value) if place == "uns" else np.asarray(value).tobytes()
-            data = content.encode() if isinstance(content, str) else content
-            digests[f"{place}/{name}"] = hashlib.sha256(data).hexdigest()
-    return {"view": str(adata.is_view), **digests}
+        for name in container:
+            if name is not None:
+                digests[f"{place}/{name}"] = hashlib.sha256(content(container[name])).hexdigest()
+    return digests
+
+
+def content(value: Any) -> bytes:
+    if hasattr(value, "indptr"):
+        return bytes(value.data.tobytes() + value.indices.tobytes())
+    array = np.asarray(value) if not isinstance(value, dict) else np.array(repr(value))
+    return repr(array.tolist()).encode() if array.dtype == object else array.tobytes()
 
 
 def analyses(place: Path) -> dict[str, Callable[[ad.AnnData], Any]]:
@@ -95,20 +102,29 @@ def interrupts(moments: list[float]) -> Iterator[None]:
             os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=send)
-    thread.start()
+
+    def stop() -> None:
+        with interrupts_deferred():
+            over.set()
+            if thread.ident is not None:
+                thread.join()
+
     try:
+        thread.start()
         yield
     finally:
-        over.set()
-        thread.join()
+        try:
+            stop()
+        finally:  # once more, in case that an interrupt came before it began
+            stop()
 
 
-def problems(adata: ad.AnnData, copy: Any, before: dict[str, str], place: Path, *, failed: bool) -> list[str]:
+def problems(adata: ad.AnnData, copy: Any, before: dict[str, str], complete: Complete, place: Path) -> list[str]:
     """What should not be: fields of the old and the new run side by side, or files that belong to nothing."""
-    found = []
-    after = state(adata)
+    found, after = [], state(adata)
     runs = [adata] + ([copy] if isinstance(copy, ad.AnnData) else [])
-    if failed and after != before and not complete(adata, before):
+    # Values are those of another run to rounding only, but every field that a whole run changes must have changed.
+    if after != before and (list(after), changed(before, after)) != complete:
         found.append("mixed object")
     kept = {str(folder) for folder in place.glob("layers/*")}
     used = {folder for run in runs for folder in folders_of(run)}
@@ -130,18 +146,19 @@ def folders_of(adata: ad.AnnData) -> set[str]:
     return {str(value.path.parent.parent) for value in stored}
 
 
-def complete(adata: ad.AnnData, before: dict[str, str]) -> bool:
-    """Whether every field of the last run is new: an interrupt came when everything was written."""
-    after = state(adata)
-    changed = {name for name in {*after, *before} if after.get(name) != before.get(name)}
-    return any(name.startswith("uns/") for name in changed)
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {name for name in {*before, *after} if before.get(name) != after.get(name)}
 
 
 def trial(
-    name: str, arguments: argparse.Namespace, moments: list[float], place: Path, limit: int | None = None
+    name: str,
+    arguments: argparse.Namespace,
+    complete: Complete,
+    moments: list[float],
+    place: Path,
+    limit: int | None = None,
 ) -> tuple[str, list[str]]:
-    original = new_object(arguments.cells, arguments.genes)
-    adata = original[: arguments.cells - 5] if arguments.view else original
+    adata = new_object(arguments)
     run = analyses(place)[name]
     before, copy, outcome = state(adata), None, "finished"
     try:
@@ -151,7 +168,7 @@ def trial(
         outcome = "interrupted"
     except OSError:
         outcome = "no room"
-    found = problems(adata, copy, before, place, failed=outcome != "finished")
+    found = problems(adata, copy, before, complete, place)
     shutil.rmtree(place / "layers", ignore_errors=True)
     return outcome, found
 
@@ -180,14 +197,15 @@ def small_disk(size: int) -> Iterator[Path | None]:
             subprocess.run(["umount", folder], check=True)
 
 
-def duration(name: str, arguments: argparse.Namespace, place: Path) -> float:
-    adata = new_object(arguments.cells, arguments.genes)
-    run = analyses(place)[name]
+def whole_run(name: str, arguments: argparse.Namespace, place: Path) -> tuple[float, Complete]:
+    """Seconds of a run that nothing stops, and what it changes."""
+    adata = new_object(arguments)
+    run, before = analyses(place)[name], state(adata)
     start = time.perf_counter()
     run(adata)
-    seconds = time.perf_counter() - start
+    seconds, after = time.perf_counter() - start, state(adata)
     shutil.rmtree(place / "layers", ignore_errors=True)
-    return seconds
+    return seconds, (list(after), changed(before, after))
 
 
 def main() -> None:
@@ -208,27 +226,31 @@ def main() -> None:
         names = list(analyses(place))
         for name, view in [(name, False) for name in names] + [("de", True), ("da", True)]:
             arguments.view = view
-            seconds = duration(name, arguments, place)
+            whole_run(name, arguments, place)  # imports
+            seconds, complete = whole_run(name, arguments, place)
             outcomes: Counter[str] = Counter()
             for _ in range(arguments.trials):
                 first = rng.uniform(0, 1.2 * seconds)
                 moments = [first] if rng.random() < 0.5 else [first, first + rng.uniform(0, 0.02)]
-                left += report(outcomes, *trial(name, arguments, moments, place))
+                left += report(outcomes, *trial(name, arguments, complete, moments, place))
             row(f"interrupts: {name}{', view' if view else ''}", outcomes)
         arguments.view = False
         for name in ("de", "de, copy", "Predictor.save"):
-            outcomes = Counter()
+            outcomes, (_, complete) = Counter(), whole_run(name, arguments, place)
             for _ in range(arguments.trials):
                 limit = int(10 ** rng.uniform(1, 5))
-                left += report(outcomes, *trial(name, arguments, [], place, limit))
+                left += report(outcomes, *trial(name, arguments, complete, [], place, limit))
             row(f"limit on file size: {name}", outcomes)
     for name in ("de", "de, copy", "Predictor.save"):
-        outcomes = Counter()
-        for _ in range(min(arguments.trials, 20)):
+        with tempfile.TemporaryDirectory() as folder:
+            outcomes, (_, complete) = Counter(), whole_run(name, arguments, Path(folder))
+        # The disk fills up after the run has looked how much is free.
+        layer_storage.free_bytes = lambda _place: 10**9
+        for _ in range(arguments.trials):
             with small_disk(4096 * rng.randint(2, 60)) as disk:
                 if disk is None:
                     continue
-                left += report(outcomes, *trial(name, arguments, [], disk))
+                left += report(outcomes, *trial(name, arguments, complete, [], disk))
         row(f"full disk: {name}", outcomes)
     raise SystemExit(f"{left} trials left something" if left else 0)
 

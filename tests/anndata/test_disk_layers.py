@@ -5,6 +5,8 @@ import os
 import pickle
 import resource
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import anndata as ad
@@ -117,6 +119,27 @@ def test_a_disk_that_fills_up(place, monkeypatch, number, at):
         run(adata, place)
     assert len(puts) > at
     assert_unchanged(adata, before)
+    assert not place.parent.exists()
+
+
+def test_a_file_that_is_written_when_another_has_failed(place, monkeypatch):
+    """Zarr does not wait for the files that it writes at the same time."""
+    threads = []
+
+    def failing(store, **_options):
+        def late():
+            time.sleep(0.1)
+            Path(store).mkdir(parents=True)
+            (Path(store) / ".zgroup").touch()
+
+        threads.append(threading.Thread(target=late))
+        threads[0].start()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("zarr.open_group", failing)
+    with pytest.raises(OSError, match="Writing the layers failed"):
+        run(small_adata(), place)
+    threads[0].join()
     assert not place.parent.exists()
 
 

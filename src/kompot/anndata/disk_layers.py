@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import time
 import uuid
 import weakref
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,9 @@ from kompot._typing import Floats
 
 _ROWS_TOGETHER = 1024
 _GB = 1e9
+# Zarr writes several files at once, in threads: when one fails, the others are still at work for some milliseconds, and
+# would make the folder anew while it is removed.
+_SETTLE = 0.5
 
 
 class LayerFolder:
@@ -63,6 +67,7 @@ class LayerFolder:
         try:
             yield
         except OSError as error:
+            time.sleep(_SETTLE)
             raise OSError(
                 error.errno or errno.EIO,
                 f"Writing the layers failed ({error.strerror or error}): they need up to {self.n_bytes / _GB:.1f} GB "

@@ -13,8 +13,9 @@ from kompot._threads import available_threads
 from kompot._typing import Float64, Ints
 
 _TREE_DIMS = 20
-# About a second of one processor's in 20 dimensions; the threads of a block start in a thousandth of that.
-_BLOCK = 20_000
+# Rows searched before an interrupt is looked at: among 100,000 cells 0.3 s in 10 dimensions and 1 s in 20. Blocks of
+# this size take no longer than all rows at once.
+_BLOCK = 10_000
 
 
 def nearest_distances(X: Float64) -> Float64:
