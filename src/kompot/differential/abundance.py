@@ -18,6 +18,7 @@ from kompot.errors import OffsetWarning, warn
 from kompot.gp.features import FeatureTable
 from kompot.gp.length_scale import given_distances
 from kompot.gp.parameters import DensityParameters, density_parameters
+from kompot.gp.refit import all_or_nothing
 from kompot.stats.abundance import change_statistics
 from kompot.stats.offset import label_offset, offset_standard_error
 
@@ -113,6 +114,7 @@ class DifferentialAbundance:
         condition = np.repeat([0, 1], [len(X1), len(X2)])
         return self.fit_cells(np.vstack([X1, X2]), condition, joined_samples(samples1, samples2, (len(X1), len(X2))))
 
+    @all_or_nothing
     def fit_cells(
         self,
         X: Float64,

@@ -21,6 +21,7 @@ from kompot.gp.features import FeatureTable
 from kompot.gp.function_estimator import expression_matrix
 from kompot.gp.parameters import RegressionParameters, regression_parameters
 from kompot.gp.prepare import prepare_features, prepare_kernel
+from kompot.gp.refit import all_or_nothing
 from kompot.gp.rows import RowSource, StackedRows, row_source
 from kompot.gp.selection import Approximation
 from kompot.stats.null import NullDraw, draw_null_genes, shuffled_blocks, shuffling_order
@@ -169,6 +170,7 @@ class DifferentialExpression:
         samples = joined_samples(samples1, samples2, (len(X1), len(X2)))
         return self.fit_cells(np.vstack([X1, X2]), StackedRows((row_source(Y1), row_source(Y2))), condition, samples)
 
+    @all_or_nothing
     def fit_cells(
         self, X: Float64, Y: RowSource, condition: Ints, samples: Any = None, *, track: Track | None = None
     ) -> DifferentialExpression:

@@ -18,6 +18,7 @@ from kompot.gp.moments import Moment, accumulate, total
 from kompot.gp.parameters import RegressionParameters, regression_parameters
 from kompot.gp.predictor import Predictor
 from kompot.gp.prepare import prepare_features, prepare_kernel
+from kompot.gp.refit import all_or_nothing
 from kompot.gp.regression import fit_posterior
 from kompot.gp.rows import RowSource, row_source
 from kompot.gp.selection import Approximation
@@ -137,6 +138,7 @@ class ExpressionModel:
         self.fit_cells(X, row_source(matrix), np.ones(len(X), dtype=np.bool_), samples)
         return self
 
+    @all_or_nothing
     def fit_cells(
         self, X: Float64, Y: RowSource, used: Bools, samples: Any = None, *, track: Any = None
     ) -> FeatureTable:

@@ -21,6 +21,7 @@ from kompot.gp.neighbors import nearest_distances
 from kompot.gp.parameters import DensityParameters, density_parameters
 from kompot.gp.predictor import Predictor
 from kompot.gp.prepare import prepare_features, prepare_kernel
+from kompot.gp.refit import all_or_nothing
 from kompot.gp.regression import Posterior
 from kompot.gp.selection import Approximation
 from kompot.gp.storage import load_posterior, recorded_setting, save_posterior, saying_which_file
@@ -195,6 +196,7 @@ class DensityEstimator:
         self._predictor: DensityPredictor | None = None
         self._approximation: Approximation | None = None
 
+    @all_or_nothing
     def fit(self, X: Any) -> DensityEstimator:
         """Fit the density of cell states X (n_cells x n_dims, at least 2 cells); returns itself."""
         X = check.coordinates("X", X)

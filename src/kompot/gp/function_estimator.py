@@ -12,6 +12,7 @@ from kompot.gp.moments import accumulate
 from kompot.gp.parameters import regression_parameters
 from kompot.gp.predictor import Predictor
 from kompot.gp.prepare import prepare_features, prepare_kernel
+from kompot.gp.refit import all_or_nothing
 from kompot.gp.regression import fit_posterior
 from kompot.gp.rows import has_invalid, invalid_values, row_source
 from kompot.gp.selection import Approximation
@@ -75,6 +76,7 @@ class FunctionEstimator:
         self._predictor: Predictor | None = None
         self._approximation: Approximation | None = None
 
+    @all_or_nothing
     def fit(self, X: Any, Y: Any) -> FunctionEstimator:
         """Fit the functions.
 
