@@ -126,5 +126,5 @@ def test_the_readme_says_which_calls_of_the_published_package_run():
     assert exists == re.findall(r"`kompot\.(\w+)`", there)
     assert set(SIGNATURES) < set(exists)
     assert [name for name in re.findall(r"`kompot\.(\w+)`", missing) if hasattr(kompot, name)] == []
-    known = re.findall(r"`(RunInfo|RunComparison|get_run_history)`", missing)
+    known = re.findall(r"`(RunInfo|RunComparison|get_run_history|layer_names)`", missing)
     assert sorted(known) == kompot.anndata.utils.__all__
