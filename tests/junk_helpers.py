@@ -561,7 +561,10 @@ def main() -> None:
     """Try everything and print what came of it."""
     world, counts, chosen = World(), Counter(), sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
+        (Path(folder) / "temporary").mkdir()
+        (Path(folder) / "here").mkdir()
+        tempfile.tempdir = str(Path(folder) / "temporary")
+        os.chdir(Path(folder) / "here")
         for target in targets():
             if chosen and not any(word in str(target) for word in chosen):
                 continue

@@ -6,7 +6,7 @@ from typing import Any
 from kompot._checks import show
 
 
-def callable_as(name: str, value: Any, form: str, n_arguments: int) -> Any:
+def callable_as(name: str, value: Any, form: str, n_arguments: int, keyword: str = "") -> Any:
     """`value` if it can be called with some arguments by position.
 
     Parameters
@@ -17,6 +17,8 @@ def callable_as(name: str, value: Any, form: str, n_arguments: int) -> Any:
         The call, for the message.
     n_arguments
         How many arguments it will be given.
+    keyword
+        One that it may ask for besides.
 
     Returns
     -------
@@ -30,7 +32,8 @@ def callable_as(name: str, value: Any, form: str, n_arguments: int) -> Any:
     except (TypeError, ValueError):  # builtins have none
         return value
     try:
-        signature.bind(*[None] * n_arguments)
+        asks = keyword in signature.parameters
+        signature.bind(*[None] * n_arguments, **({keyword: None} if asks else {}))
     except TypeError as error:
         raise TypeError(f"{name} must be callable as {form}, came {show(value)}: {error}.") from error
     return value

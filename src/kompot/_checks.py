@@ -6,7 +6,7 @@ Higher layers call these once, in the public function or in the settings; inner 
 import difflib
 import math
 import numbers
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ SMALLEST_DIMENSION, LARGEST_DIMENSION = 1e-3, 1e3
 """Limits of the intrinsic dimension. Logarithms of volumes stay within ±1e5."""
 
 _BITS_OF_SEEDS = 128  # as many as numpy.random.SeedSequence draws
-_LONGEST_NAME = 200  # in a list of names
+_LONGEST_NAME = 300  # in a list of names
 MOST_BITS = 400
 """Of an integer that is shown as it is."""
 
@@ -45,10 +45,17 @@ def brief(value: object, limit: int = 60) -> str:
         return f"an integer of about {int(value.bit_length() * math.log10(2)) + 1:,} digits"
     if isinstance(value, str | bytes):
         value = value[: limit + 1]
+    return _cut(" ".join(_text_of(value, repr).split()), limit)
+
+
+def _text_of(value: object, convert: Callable[[object], str]) -> str:
     try:
-        text = " ".join(repr(value).split())
+        return convert(value)
     except Exception:  # noqa: BLE001  classes of users can raise anything; the message must not fail of it
-        text = f"<{type(value).__name__} that cannot be shown>"
+        return f"<{type(value).__name__} that cannot be shown>"
+
+
+def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
@@ -187,8 +194,8 @@ def listed(values: Iterable[object], limit: int = 10) -> str:
 
 
 def as_text(value: object) -> str:
-    """Text as it is, other values as in messages."""
-    return value if isinstance(value, str) and len(value) <= _LONGEST_NAME and value.isprintable() else brief(value)
+    """A value as one of several in a message: without quotes or type, cut off where it is long."""
+    return _cut(_text_of(value, str), _LONGEST_NAME)
 
 
 def closest(name: object, candidates: Iterable[object]) -> Any:

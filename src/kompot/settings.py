@@ -58,7 +58,7 @@ def _result_key(name: str, value: Any) -> str | None:
 
 
 def _callable(name: str, value: Any) -> Any:
-    return callable_as(name, value, "p(X)", 1)
+    return callable_as(name, value, "p(X)", 1, "diag")
 
 
 def _null_genes(name: str, value: Any) -> int | list[int] | str | None:
