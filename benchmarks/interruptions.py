@@ -85,8 +85,22 @@ def analyses(place: Path) -> dict[str, Callable[[ad.AnnData], Any]]:
         "smooth_expression": lambda adata: kompot.smooth_expression(adata, *pair[:2], storage=over, output=OUTPUT),
         "cleanup": lambda adata: kompot.cleanup(adata, keep_var_fields=False, keep_obs_fields=False),
         "recompute_fdr": lambda adata: kompot.recompute_fdr(adata, np.linspace(0, 3, 100)),
+        "simulate(path=.zarr)": lambda _adata: simulated(place / "data.zarr"),
+        "simulate(path=.h5ad)": lambda _adata: simulated(place / "data.h5ad"),
         "Predictor.save": lambda _adata: model.save(place / "model.npz"),
     }
+
+
+def simulated(path: Path) -> None:
+    kompot.datasets.simulate(n_cells=1000, n_genes=50, path=path)
+    remove(path)
+
+
+def remove(path: Path) -> None:
+    with interrupts_deferred():
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -169,6 +183,8 @@ def trial(
     except OSError:
         outcome = "no room"
     found = problems(adata, copy, before, complete, place)
+    for suffix in (".zarr", ".h5ad"):
+        remove(place / f"data{suffix}")
     shutil.rmtree(place / "layers", ignore_errors=True)
     return outcome, found
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 import kompot
 from abundance import clouds
+from far_cells import clouds_and_far_cells
 
 from .data import simulated
 
@@ -38,6 +39,33 @@ class DifferentialAbundance:
 
     def peakmem_da(self, n_cells: int) -> None:
         self.time_da(n_cells)
+
+
+class FarCells:
+    """Time of a call where one cell in a thousand is far from all others, and the number of features it takes."""
+
+    params = (0, 1, 2)
+    param_names = ("seed",)
+    timeout = 600
+    number = 1
+    n_cells, share = 16_291, 0.001
+
+    def setup(self, seed: int) -> None:
+        X, condition, _ = clouds_and_far_cells(self.n_cells, self.share)
+        obs = pd.DataFrame({"condition": np.array(["A", "B"])[condition]}, index=np.arange(self.n_cells).astype(str))
+        self.adata = ad.AnnData(obs=obs, obsm={"DM_EigenVectors": X})
+        self.time_da(seed)
+        fit = kompot.RunInfo(self.adata, analysis_type="da").approximation
+        if fit["capped"] or fit["lost_degrees"] > fit["allowed_degrees"]:
+            raise ValueError(f"the features miss their tolerance: {fit}")
+
+    def time_da(self, seed: int) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            kompot.da(self.adata, "condition", "A", "B", gp=kompot.GPSettings(random_state=seed))
+
+    def track_features(self, seed: int) -> int:
+        return int(kompot.RunInfo(self.adata, analysis_type="da").approximation["rank"])
 
 
 class Smoothing:

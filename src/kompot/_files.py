@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +16,10 @@ from typing import IO
 from kompot._checks import brief
 from kompot._interrupts import interrupts_deferred
 from kompot._paths import file_errors
+
+SETTLE = 0.5
+"""Seconds to wait before a folder is removed in which a file could not be written: zarr writes several at once, in
+threads, of which the others are still at work for some milliseconds and would make the folder anew."""
 
 
 @contextmanager
@@ -46,21 +52,47 @@ def whole_file(path: str | Path) -> Iterator[IO[bytes]]:
         with file_errors("path", path, "written"), target.open("wb") as file:
             yield file
         return
+    with unfinished_beside(target) as unfinished, _explained(target):
+        _require_writable(target)
+        with unfinished.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            unfinished.chmod(stat.S_IMODE(target.stat().st_mode))
+        unfinished.replace(target)
+
+
+@contextmanager
+def unfinished_beside(target: Path, suffix: str = "") -> Iterator[Path]:
+    """A name for a file or folder that is not complete yet, next to where it shall be.
+
+    Parameters
+    ----------
+    target
+        Where it shall be.
+    suffix
+        Of the name.
+
+    Yields
+    ------
+    Path
+        To be moved to `target`; what is there when the block ends is removed.
+    """
     # Known before it is made, so that an interrupt at any moment leaves nothing.
-    unfinished = target.with_name(f".kompot-{uuid.uuid4().hex}")
+    unfinished = target.with_name(f".kompot-{uuid.uuid4().hex}{suffix}")
     try:
-        with _explained(target):
-            _require_writable(target)
-            with unfinished.open("xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            if target.exists():
-                unfinished.chmod(stat.S_IMODE(target.stat().st_mode))
-            unfinished.replace(target)
+        yield unfinished
+    except OSError:
+        time.sleep(SETTLE)
+        raise
     finally:
-        with interrupts_deferred(), suppress(OSError):  # mostly because it is not there any more
-            unfinished.unlink()
+        with interrupts_deferred():
+            if unfinished.is_dir():
+                shutil.rmtree(unfinished, ignore_errors=True)
+            else:
+                with suppress(OSError):  # mostly because it is not there any more
+                    unfinished.unlink()
 
 
 def _require_writable(target: Path) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -89,3 +92,26 @@ def test_missing_zarr_names_the_extra(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(writer.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ImportError, match=r'pip install "kompot\[lazy\]"'):
         simulate(100, 20, path=tmp_path / "data.zarr")
+
+
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_an_interrupt_while_writing_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """It waits until the step is written, whose files are not all written by the thread that is interrupted."""
+    steps = []
+    for name in ("_append", "_write_annotation"):
+        with monkeypatch.context() as patch:
+            step = getattr(writer, name)
+
+            def interrupted(*args: Any, step: Any = step, name: str = name) -> None:
+                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGINT)
+                step(*args)
+                steps.append(name)
+
+            patch.setattr(writer, name, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                simulate(100, 20, path=tmp_path / f"data{suffix}")
+        assert list(tmp_path.iterdir()) == []
+    assert steps == ["_append", "_write_annotation"]

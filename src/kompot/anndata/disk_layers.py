@@ -19,14 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from kompot._files import SETTLE
 from kompot._interrupts import interrupts_deferred
 from kompot._typing import Floats
 
 _ROWS_TOGETHER = 1024
 _GB = 1e9
-# Zarr writes several files at once, in threads: when one fails, the others are still at work for some milliseconds, and
-# would make the folder anew while it is removed.
-_SETTLE = 0.5
 
 
 class LayerFolder:
@@ -67,7 +65,7 @@ class LayerFolder:
         try:
             yield
         except OSError as error:
-            time.sleep(_SETTLE)
+            time.sleep(SETTLE)
             raise OSError(
                 error.errno or errno.EIO,
                 f"Writing the layers failed ({error.strerror or error}): they need up to {self.n_bytes / _GB:.1f} GB "

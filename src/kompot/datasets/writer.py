@@ -7,9 +7,7 @@ an interrupted run leaves nothing at the target. Memory holds one chunk of the s
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anndata as ad
@@ -19,10 +17,13 @@ from anndata.io import read_elem, sparse_dataset, write_elem
 from scipy.sparse import csr_matrix, vstack
 
 from kompot._checks import brief
+from kompot._files import unfinished_beside
+from kompot._interrupts import interrupts_deferred
 from kompot._paths import file_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     Chunk: TypeAlias = tuple[csr_matrix[np.float32], csr_matrix[np.int32]]
     """Log-normalised expression and counts of consecutive cells."""
@@ -63,13 +64,19 @@ def to_memory(chunks: Iterable[Chunk], annotate: Callable[[], Annotation]) -> ad
 
 
 def to_file(path: Path, chunks: Iterable[Chunk], annotate: Callable[[], Annotation]) -> None:
-    """Write the chunks and then the annotation to `path`; `annotate` is asked after the last chunk."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".kompot-") as folder:
-        unfinished = Path(folder) / path.name
+    """Write the chunks and then the annotation to `path`; `annotate` is asked after the last chunk.
+
+    Interrupts wait while something is written: zarr writes in threads of its own, which would go on writing into the
+    folder while it is removed.
+    """
+    with unfinished_beside(path, path.suffix) as unfinished:
         with _open_store(unfinished) as store:
             for chunk in chunks:
-                _append(store, chunk)
-            _write_annotation(store, annotate())
+                with interrupts_deferred():
+                    _append(store, chunk)
+            annotation = annotate()
+            with interrupts_deferred():
+                _write_annotation(store, annotation)
         unfinished.rename(path)
 
 
@@ -80,7 +87,9 @@ def _open_store(path: Path) -> Iterator[Any]:
         with h5py.File(path, "w") as file:
             yield _prepare(file)
     else:
-        yield _prepare(_new_zarr_group(path))
+        with interrupts_deferred():
+            group = _prepare(_new_zarr_group(path))
+        yield group
 
 
 def _new_zarr_group(path: Path) -> Any:

@@ -125,7 +125,8 @@ def select_features(
     -----
     With more than `POOL_SIZE` cells the landmarks are chosen among a random subset, while the loss is estimated on
     further cells that are no candidates; the result is checked on all cells, and goes on with the worst represented
-    ones among the subset if it fails there.
+    ones among the subset if it fails there. A cell far from all others, which no candidate represents, stops the choice
+    early and becomes a candidate like this.
     """
     rng = np.random.default_rng(seed)
     order = np.arange(len(X)) if used is None else np.flatnonzero(used)
