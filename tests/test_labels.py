@@ -4,9 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import kompot
+from adata_helpers import small_adata
 from kompot import _callables as callables
 from kompot import _checks as check
 from kompot import _labels as labels
+from kompot.anndata.history import encodable, is_placeholder
 from kompot.gp.kernels import RBF
 
 
@@ -44,6 +47,21 @@ def test_samples_are_labels_of_each_cell():
         labels.labels("x", ["b", ["a"]], "labels")
     with pytest.raises(ValueError, match=r"^Each of x must be a label, came a missing value"):
         labels.labels("x", ["b", np.nan], "labels")
+
+
+def test_columns_that_hold_lists():
+    adata = small_adata(n_cells=20, n_genes=5)
+    adata.obs["lists"] = [["A"], ["B"]] * 10
+    with pytest.raises(
+        TypeError, match=r"^adata.obs\['lists'\] must hold labels or numbers, came values that are none"
+    ):
+        kompot.de(adata, "lists", "A", "B")
+
+
+def test_long_integers_are_marked_in_records():
+    assert encodable({"n_iter": 10**5000}) == {"n_iter": "<object of type int, an integer of about 5,001 digits>"}
+    assert is_placeholder(encodable(-(10**5000)))
+    assert encodable(10**38) == 10**38
 
 
 class Silent:
