@@ -9,7 +9,7 @@ from adata_helpers import small_adata
 from kompot import _callables as callables
 from kompot import _checks as check
 from kompot import _labels as labels
-from kompot.anndata.history import encodable, is_placeholder
+from kompot.anndata.record_values import encodable, is_placeholder
 from kompot.gp.kernels import RBF
 
 
@@ -59,7 +59,7 @@ def test_columns_that_hold_lists():
 
 
 def test_long_integers_are_marked_in_records():
-    assert encodable({"n_iter": 10**5000}) == {"n_iter": "<object of type int, an integer of about 5,001 digits>"}
+    assert encodable({"n_iter": 10**5000}) == {"n_iter": "<object: number of 16610 bits>"}
     assert is_placeholder(encodable(-(10**5000)))
     assert encodable(10**38) == 10**38
 

@@ -28,11 +28,24 @@ def label(name: str, value: Any, what: str) -> Any:
     """
     if value is not None and pd.api.types.is_scalar(value) and pd.isna(value):
         raise ValueError(f"{name} must be {what}, came a missing value ({brief(value)}).")
-    plain = value.item() if isinstance(value, np.generic) else value
+    plain = plain_value(value)
     holds_others = isinstance(plain, Iterable) and not isinstance(plain, str | bytes | type)
     if plain is None or holds_others or not isinstance(plain, Hashable):
         raise TypeError(f"{name} must be {what}, came {show(value)}.")
     return plain
+
+
+def plain_value(value: Any) -> Any:
+    """A scalar of NumPy as one of Python, a date or a duration as one of pandas; anything else as it is.
+
+    Examples
+    --------
+    >>> plain_value(np.int64(3)), plain_value(np.datetime64("2024-05-01", "ns"))
+    (3, Timestamp('2024-05-01 00:00:00'))
+    """
+    if isinstance(value, np.datetime64 | np.timedelta64):  # `item` gives nanoseconds as an integer
+        return pd.Timestamp(value) if isinstance(value, np.datetime64) else pd.Timedelta(value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def labels(name: str, values: Any, what: str, n_needed: int | None = None) -> list[Any]:

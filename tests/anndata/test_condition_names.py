@@ -1,11 +1,14 @@
 """What stands for conditions in names of fields."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
 from hypothesis import given
 from hypothesis import strategies as st
 
+import kompot
+from adata_helpers import small_adata
 from helpers import LAWS
 from kompot._file_names import LONGEST, n_bytes, why_unwritable
 from kompot.anndata.condition_names import condition_names
@@ -66,3 +69,19 @@ def test_only_names_that_are_too_long_are_shortened(n_letters, shortened):
         whole = fields[key].field.pattern.format(K="kompot_de", A=names[0], B=names[1], S="")
         assert (fields[key].name != whole) == (key in shortened)
         assert n_bytes(fields[key].name) in ([LONGEST - 1, LONGEST] if key in shortened else [len(whole)])
+
+
+@pytest.mark.parametrize("kind", [pd.Timestamp, np.datetime64, str])
+def test_dates_are_labels(kind):
+    adata = small_adata(40, 5)
+    days = pd.to_datetime(["2024-05-01", "2024-06-01"])
+    adata.obs["day"] = days[(adata.obs["condition"] == "B").to_numpy().astype(int)]
+    if kind is str:
+        with pytest.raises(ValueError, match=r"does not occur.*Timestamp"):
+            kompot.da(adata, "day", "2024-05-01", "2024-06-01")
+        return
+    output = kompot.OutputSettings(progress=False)
+    kompot.de(adata, "day", *map(kind, days), fdr=kompot.FDRSettings(null_genes=0), output=output)
+    again = kompot.RunInfo(adata).call_args()
+    assert (again["condition1"], again["condition2"]) == tuple(days)
+    assert "kompot_de_2024_05_01_00:00:00_to_2024_06_01_00:00:00_mean_lfc" in adata.var

@@ -59,8 +59,8 @@ WRONG_TYPE = {
     "text": (lambda *_: "K", "What cov_func returns must hold real numbers, came dtype"),
     "nothing": (lambda *_: None, "What cov_func returns must hold real numbers, came dtype object"),
     "complex": (lambda A, B: np.ones((len(A), len(B)), dtype=complex), "came dtype complex128"),
-    "one argument": (lambda A: A, r"cov_func must be callable as k\(X, Y\) with two arrays"),
-    "class": (Matern52, r"cov_func must be callable as k\(X, Y\) with two arrays"),
+    "one argument": (lambda A: A, r"cov_func must be callable as k\(X, Y\), came .*too many"),
+    "class": (Matern52, r"cov_func must be callable as k\(X, Y\), came .*too many"),
 }
 
 
@@ -84,7 +84,7 @@ def test_no_matrix(function, message):
     [
         (lambda _: None, "The kernel that cov_func_curry makes must be a kernel .*, came None"),
         (lambda _: 3.0, "The kernel that cov_func_curry makes must be a kernel .*, came 3.0"),
-        (matern52(1.0), "cov_func_curry must make a kernel from a length scale alone: .*missing"),
+        (matern52(1.0), r"cov_func_curry must be callable as c\(length scale\), came .*missing"),
     ],
 )
 def test_no_kernel(curry, message):

@@ -12,6 +12,7 @@ from anndata import AnnData
 
 from kompot import _checks as check
 from kompot._labels import label as label_of
+from kompot._labels import plain_value
 from kompot._typing import Bools, Ints, Matrix
 from kompot.anndata.gene_names import missing_genes
 from kompot.anndata.layers import layer_names
@@ -45,8 +46,8 @@ def _require_labels(series: pd.Series[Any], column: str) -> None:
 
 
 def plain_label(label: Any) -> Any:
-    """A condition label as a plain Python value."""
-    return label.item() if isinstance(label, np.generic) else label
+    """A condition label as a plain Python value, dates and durations as those of pandas."""
+    return plain_value(label)
 
 
 def different_labels(labels: pd.Series[Any]) -> list[Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from kompot._callables import callable_as
+from kompot._callables import callable_as, called
 from kompot._checks import numeric_array, positive_float, show
 from kompot.gp.linalg import column_sums_of_squares, product
 
@@ -217,13 +217,7 @@ class CallableKernel(Kernel):
     """Where it comes from, for messages."""
 
     def __call__(self, X: Float64, Y: Float64) -> Float64:
-        try:
-            returned = self.function(X, Y)
-        except TypeError as error:
-            raise TypeError(
-                f"{self.name} must be callable as k(X, Y) with two arrays (cells x dimensions), came "
-                f"{show(self.function)}: {error}"
-            ) from error
+        returned = called(self.name, "k(X, Y)", self.function, X, Y)
         # A copy, because the caller works in place and the function may keep what it returned.
         matrix = numeric_array(f"What {self.name} returns", returned).astype(np.float64)
         if matrix.shape != (len(X), len(Y)):

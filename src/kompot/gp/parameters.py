@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
 from kompot import _checks as check
-from kompot._callables import callable_as
+from kompot._callables import callable_as, called
 from kompot._names import unknown_keyword
 from kompot._typing import Float64
 from kompot.errors import UnusedParameterWarning, warn
@@ -100,13 +100,7 @@ class GPParameters:
         if self.cov_func is not None:
             return as_kernel(self.cov_func)
         ls = self.ls if self.ls is not None else length_scale()
-        try:
-            made = self.cov_func_curry(ls)
-        except TypeError as error:
-            raise TypeError(
-                f"cov_func_curry must make a kernel from a length scale alone, came "
-                f"{check.show(self.cov_func_curry)}: {error}"
-            ) from error
+        made = called("cov_func_curry", "c(length scale)", self.cov_func_curry, ls)
         return as_kernel(made, self.kernel_name)
 
     @property
