@@ -283,7 +283,7 @@ def read_once(value: Any) -> Any:
 def items(name: str, value: Any, what: str) -> list[Any]:
     """What an iterable holds, read once; text, dictionaries, tables and what holds nothing are refused.
 
-    A set is sorted by the texts of its items, because its own order differs from session to session.
+    A set is sorted by the texts of its items, because its own order differs from process to process.
     """
     is_table = getattr(value, "ndim", 1) != 1
     if isinstance(value, str | bytes | Mapping) or is_table or not isinstance(value, Iterable):

@@ -148,7 +148,7 @@ def _names_values(adata: AnnData, value: Any) -> bool:
 
 
 def _ordered(value: Any) -> Any:
-    """A set as a list in the order of its texts, because its own order differs from session to session."""
+    """A set as a list in the order of its texts, because its own order differs from process to process."""
     return sorted(value, key=str) if isinstance(value, set | frozenset) else value
 
 

@@ -54,7 +54,7 @@ def sample_masks(samples: Any, used: Bools, X: Float64) -> SampleMasks:
     if samples is None:
         return SampleMasks({}, [])
     sample = np.asarray(samples, dtype=object)
-    # By type as well: 1 and "1" have the same text, and a set its own order in each session.
+    # By type as well: 1 and "1" have the same text, and a set its own order in each process.
     present = sorted(set(sample[used]), key=lambda label: (str(label), type(label).__name__))
     masks = {label: used & (sample == label) for label in present}
     skipped = [label for label, mask in masks.items() if len(np.unique(X[mask], axis=0)) < _FEWEST_CELLS]
