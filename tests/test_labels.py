@@ -33,7 +33,7 @@ def test_what_is_no_label(value):
         labels.label("x", value, "a label")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT")])
+@pytest.mark.parametrize("value", [np.nan, np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT", "ns")])
 def test_missing_labels(value):
     with pytest.raises(ValueError, match=r"^x must be a label, came a missing value"):
         labels.label("x", value, "a label")
