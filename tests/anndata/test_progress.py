@@ -65,7 +65,7 @@ def sizes(adata):
 
 
 def external(adata):
-    return tuple(sparse.random_array((n, 30), density=0.3, rng=0, format="csr") for n in sizes(adata))
+    return tuple(sparse.csr_array(np.random.default_rng(0).poisson(0.3, (n, 30)).astype(float)) for n in sizes(adata))
 
 
 FDR = kompot.FDRSettings(null_genes=15)

@@ -51,7 +51,6 @@ def save_posterior(
     with whole_file(path) as file:
         np.savez(
             file,
-            allow_pickle=False,
             settings=np.array(json.dumps(settings)),
             landmarks=features.landmarks,
             feature_factor=features.factor,
