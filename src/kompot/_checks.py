@@ -51,7 +51,7 @@ def brief(value: object, limit: int = 60) -> str:
 def _text_of(value: object, convert: Callable[[object], str]) -> str:
     try:
         return convert(value)
-    except Exception:  # noqa: BLE001  classes of users can raise anything; the message must not fail of it
+    except Exception:  # noqa: BLE001  a user's class can raise anything here, and the error message must still be made
         return f"<{type(value).__name__} that cannot be shown>"
 
 
